@@ -1,0 +1,78 @@
+"""Connections to PostgreSQL: one way to open a pool, with JSON decoded and time-outs set."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+
+if TYPE_CHECKING:
+    from asyncpg.pool import PoolConnectionProxy
+
+    Connection = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
+    Pool = asyncpg.Pool[asyncpg.Record]
+    Record = asyncpg.Record
+else:
+    Connection = asyncpg.Connection
+    Pool = asyncpg.Pool
+    Record = asyncpg.Record
+
+CONNECT_SECONDS = 5.0
+COMMAND_SECONDS = 15.0
+
+
+def dumps(value: Any) -> str:
+    """JSON as it is stored and published: compact, UTF-8 left readable."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+async def _prepare(connection: Any) -> None:
+    await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=dumps, decoder=json.loads)
+
+
+async def connect(url: str, *, command_seconds: float = COMMAND_SECONDS, **server_settings: str) -> Connection:
+    """Open one connection of its own (leader locks, LISTEN, the writer).
+
+    Args:
+        url: of the database, with the role to run as.
+        command_seconds: after this long a statement is given up.
+        server_settings: PostgreSQL settings of this connection, for example `transaction_timeout="10s"`.
+    """
+    connection = await asyncpg.connect(
+        url, timeout=CONNECT_SECONDS, command_timeout=command_seconds, server_settings=server_settings
+    )
+    await _prepare(connection)
+    return connection
+
+
+@asynccontextmanager
+async def open_pool(url: str, *, size: int = 8, **server_settings: str) -> AsyncIterator[Pool]:
+    """A pool of at most `size` connections, closed at the end of the block; opens lazily, so that a database
+    that is down does not keep the process from starting and saying so."""
+    pool = asyncpg.create_pool(
+        url,
+        min_size=0,
+        max_size=size,
+        timeout=CONNECT_SECONDS,
+        command_timeout=COMMAND_SECONDS,
+        init=_prepare,
+        server_settings=server_settings,
+    )
+    async with pool:
+        yield pool
+
+
+DATABASE_AWAY = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+)
+"""What a caller sees while the database is down, restarting or out of connections."""
