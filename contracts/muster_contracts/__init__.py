@@ -1,0 +1,1 @@
+"""The contract of Muster with its subscribers: events, envelope, topics, schemas and a small SDK."""

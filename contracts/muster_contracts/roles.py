@@ -1,0 +1,35 @@
+"""What happens to a role (stream `rol_`)."""
+
+from muster_contracts.events import Change, Event, Sparse
+from muster_contracts.topics import ORGANIZATIONS
+
+
+class RoleEvent(Event):
+    topic = ORGANIZATIONS
+    stream_field = "role"
+
+    role: str
+
+
+class RoleCreated(RoleEvent):
+    type = "role.created"
+
+    name: str
+    description: str
+    permissions: tuple[str, ...]
+
+
+class RoleChanged(RoleEvent):
+    """Holds what changed, and nothing else."""
+
+    type = "role.changed"
+
+    name: Sparse[Change[str]] = None
+    description: Sparse[Change[str]] = None
+    permissions: Sparse[Change[tuple[str, ...]]] = None
+
+
+class RoleRemoved(RoleEvent):
+    type = "role.removed"
+
+    name: str

@@ -1,0 +1,66 @@
+"""JSON that every reader and every database takes: no NaN, no NUL, no half characters, no endless nesting."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, NoReturn
+
+from muster_contracts.errors import Undecodable
+from muster_contracts.events import Data
+
+_DEEPEST = 32
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise Undecodable(f"{constant} is not JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise Undecodable("a number is out of range")
+    return number
+
+
+_ENCODE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_DECODE = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite).decode
+
+
+def dump(data: Data) -> bytes:
+    """Return the data as compact JSON in UTF-8."""
+    return _ENCODE(data).encode()
+
+
+def load(value: bytes) -> Data:
+    """Return the object in a record's value.
+
+    Raises:
+        Undecodable: the value is no JSON object, or one that PostgreSQL could not keep.
+    """
+    try:
+        data = _DECODE(value.decode())
+    except (ValueError, RecursionError) as error:
+        raise Undecodable(f"the value is not JSON: {type(error).__name__}") from None
+    if not isinstance(data, dict):
+        raise Undecodable("the value is not a JSON object")
+    # Only an escape can hide a NUL or half a character, and few events are nested at all.
+    if b"\\u" in value or value.count(b"[") + value.count(b"{") > _DEEPEST:
+        _inspect(data, 0)
+    return data
+
+
+def _inspect(value: Any, depth: int) -> None:
+    if depth > _DEEPEST:
+        raise Undecodable("the value is nested too deeply")
+    if isinstance(value, str):
+        if "\0" in value or not value.isascii() and _broken(value):
+            raise Undecodable("a text holds NUL or half a character")
+        return
+    parts = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for part in parts:
+        _inspect(part, depth + 1)
+
+
+def _broken(text: str) -> bool:
+    return any("\ud800" <= character <= "\udfff" for character in text)

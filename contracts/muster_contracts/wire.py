@@ -1,0 +1,56 @@
+"""The data of an event as it travels: its own fields and the stamp, side by side in one JSON object."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Annotated
+
+from pydantic import Field, ValidationError, create_model
+
+from muster_contracts.errors import Undecodable
+from muster_contracts.events import Actor, Data, Event, Sparse, Stamp, is_false
+
+
+def wire(event: Event, stamp: Stamp) -> Data:
+    """Return what is published: plain JSON values, times as RFC 3339 in UTC."""
+    return event.model_dump(mode="json") | stamp.model_dump(mode="json")
+
+
+@cache
+def wire_model(kind: type[Event]) -> type[Event]:
+    """Return the model of an event's whole data; the JSON Schema is made from it."""
+    erased = (Annotated[bool, Field(exclude_if=is_false)], False)
+    actor = (Actor, ...) if kind.stamped else (Sparse[Actor], None)
+    return create_model(f"{kind.__name__}Data", __base__=(kind, Stamp), actor=actor, erased=erased)  # pyright: ignore[reportCallIssue, reportArgumentType]
+
+
+def check(kind: type[Event], value: bytes) -> None:
+    """Check the JSON of a record against its class: strictly, a number written as text is wrong.
+
+    Raises:
+        Undecodable: it is not what the schema says.
+    """
+    try:
+        wire_model(kind).model_validate_json(value, strict=True)
+    except ValidationError as error:
+        raise Undecodable.from_validation(error) from None
+
+
+def stamp_of(data: Data) -> Stamp:
+    """Return who did it, from where and why.
+
+    Raises:
+        Undecodable: the data holds no such thing.
+    """
+    try:
+        return Stamp.model_validate(data)
+    except ValidationError as error:
+        raise Undecodable.from_validation(error) from None
+
+
+def complete(kind: type[Event], data: Data) -> Data:
+    """Return the data with a stamp: who may leave it out is the service that the event names."""
+    if kind.stamped:
+        return data
+    actor = {"type": "service", "id": data["service"], "name": None}
+    return {"actor": actor, "ip": None, "user_agent": None, "reason": None} | data
