@@ -29,7 +29,10 @@ def main() -> int:
         try:
             return 0 if is_current(wanted) else install(wanted)
         except OSError as error:
-            print(f"Cannot make {VENV}: {error.strerror}. Free the folder or its disk, then try again.", file=sys.stderr)
+            print(
+                f"Cannot make {VENV}: {error.strerror}. Free the folder or its disk, then try again.",
+                file=sys.stderr,
+            )
             return 1
 
 
@@ -64,13 +67,25 @@ def install(wanted: str) -> int:
 def run_pip(lock: str) -> int:
     """Install with every hash checked; show one moving line on a terminal, a few lines elsewhere."""
     total = sum("==" in line for line in (ROOT / lock).read_text("utf-8").splitlines())
-    command = [VENV / "bin" / "python", "-m", "pip", "install", "--require-hashes", "--no-deps", "-r", ROOT / lock]
+    command = [
+        VENV / "bin" / "python",
+        "-m",
+        "pip",
+        "install",
+        "--require-hashes",
+        "--no-deps",
+        "-r",
+        ROOT / lock,
+    ]
     options = ["--disable-pip-version-check", "--no-input", "--progress-bar", "off"]
     print(f"Installing {total} packages into .venv (hashes checked)", flush=True)
     with subprocess.Popen([*command, *options], text=True, stdout=subprocess.PIPE) as pip:
         tail = list(show(pip, total))[-15:]
     if pip.returncode:
-        print("\n".join(["Installation failed. Is there a network? What pip said last:", *tail]), file=sys.stderr)
+        print(
+            "\n".join(["Installation failed. Is there a network? What pip said last:", *tail]),
+            file=sys.stderr,
+        )
     return pip.returncode
 
 
@@ -93,7 +108,9 @@ def put_on_path() -> None:
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     packages = VENV / "lib" / version / "site-packages"
     folders = (ROOT, ROOT / "contracts")
-    (packages / "muster.pth").write_text("".join(f"{os.path.relpath(f, packages)}\n" for f in folders), "utf-8")
+    (packages / "muster.pth").write_text(
+        "".join(f"{os.path.relpath(f, packages)}\n" for f in folders), "utf-8"
+    )
     command = VENV / "bin" / "muster"
     command.write_text(COMMAND, "utf-8")
     command.chmod(0o755)

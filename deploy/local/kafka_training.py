@@ -1,4 +1,5 @@
-"""Make the AOT cache of the local Kafka: one training run of a throw-away broker, about 10 s, once per machine.
+"""Make the AOT cache of the local Kafka: one training run of a throw-away broker, about 10 s, once per
+machine.
 
 Without it everything works, and each start takes a second longer: so nothing here may fail a start.
 """

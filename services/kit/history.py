@@ -42,7 +42,7 @@ async def _let_read(connection: AsyncConnection, role: str) -> None:
 
 def _run(connection: Connection, files: SqlFiles) -> None:
     def pending(revision: Any, _context: MigrationContext) -> Any:
-        return files._upgrade_revs("heads", revision)  # pyright: ignore[reportPrivateUsage] # as alembic.command does
+        return files.pending(revision)
 
     context = MigrationContext.configure(connection, opts={"fn": pending, "script": files})
     try:
@@ -59,6 +59,10 @@ class SqlFiles(ScriptDirectory):
         super().__init__(str(SERVICES / service))
         self.service = service
         self._steps = steps
+
+    def pending(self, revision: Any) -> Any:
+        """Steps after `revision`, as Alembic's own `upgrade` command asks for them."""
+        return self._upgrade_revs("heads", revision)
 
     def _load_revisions(self) -> Iterator[Script]:
         previous: str | None = None

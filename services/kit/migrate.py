@@ -1,12 +1,14 @@
-"""Bring a service's database up to date: drop `NNNN_name.sql` into `services/<service>/migrations/`, nothing else.
+"""Migrations: drop `NNNN_name.sql` into `services/<service>/migrations/`, nothing else.
 
 Each file is one step, run once, in the order of its number, as the service's owner role. It may hold many
 statements and must not begin or commit a transaction: all pending steps, and the note of them in
-`alembic_version`, are one transaction, so a database is never half-migrated. Two migrators wait for each other.
+`alembic_version`, are one transaction, so a database is never half-migrated. Two migrators wait for each
+other.
 
-The process itself runs as the role named like the service (`identity`), which owns nothing. A step grants that
-role what it needs on the tables it makes (`GRANT SELECT, INSERT ON events TO identity`). `alembic_version` is made
-readable for it, so that `/ready` can compare `await current(connection)` with `head("identity")`.
+The process itself runs as the role named like the service (`identity`), which owns nothing. A step grants
+that role what it needs on the tables it makes (`GRANT SELECT, INSERT ON events TO identity`).
+`alembic_version` is made readable for it, so that `/ready` can compare `await current(connection)` with
+`head("identity")`.
 """
 
 from __future__ import annotations
@@ -84,7 +86,8 @@ async def migrate(service: str, url: str) -> str | None:
         MigrationError: a step failed (nothing of this run is kept), or the database is newer than this code.
         OSError, asyncpg.PostgresError: the database cannot be reached.
     """
-    from services.kit.history import upgrade  # SQLAlchemy and Alembic are a second of start that no process needs
+    # Late: SQLAlchemy and Alembic are half a second of start that no service needs.
+    from services.kit.history import upgrade
 
     await upgrade(service, steps(service), url)
     return head(service)

@@ -41,7 +41,10 @@ async def create(bootstrap: str, topics: Iterable[Topic], *, replication_factor:
     wanted = tuple(topics)
     async with _admin(bootstrap) as admin:
         answer = await admin.create_topics(
-            [NewTopic(t.name, t.partitions, replication_factor, topic_configs=dict(t.configs)) for t in wanted]
+            [
+                NewTopic(t.name, t.partitions, replication_factor, topic_configs=dict(t.configs))
+                for t in wanted
+            ]
         )
         results: list[tuple[str, int, str]] = [(name, code, text) for name, code, text in answer.topic_errors]
         if failed := [f"{name}: {text}" for name, code, text in results if code not in (CREATED, EXISTS)]:

@@ -1,4 +1,5 @@
-"""One PostgreSQL and one Kafka for a whole test run: containers where an engine answers, else the embedded ones.
+"""One PostgreSQL and one Kafka for a whole test run: containers where an engine answers, else the embedded
+ones.
 
 `MUSTER_TEST_SERVICES` decides: `auto` (the default), `containers` or `embedded`.
 """
@@ -48,6 +49,20 @@ def run_sync(make: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
         return thread.submit(lambda: asyncio.run(make())).result()
 
 
+def until_ready(is_ready: Callable[[], Coroutine[Any, Any, bool]], why_not: Callable[[], str | None]) -> None:
+    """Wait until a server answers.
+
+    Raises:
+        RuntimeError: `why_not` gave a reason, or `START_SECONDS` are over.
+    """
+    deadline = time.monotonic() + START_SECONDS
+    while not run_sync(is_ready):
+        reason = why_not() or ("no answer in time" if time.monotonic() > deadline else None)
+        if reason:
+            raise RuntimeError(f"the server does not start: {reason}")
+        time.sleep(0.05)
+
+
 class PostgresServer:
     """A running PostgreSQL; the roles of the services exist, their password is the superuser's."""
 
@@ -60,7 +75,9 @@ class PostgresServer:
         secret = quote(self.password, safe="")
         return f"postgresql://{user or self.superuser}:{secret}@{self.host}:{self.port}/{database}"
 
-    def create_database(self, name: str | None = None, *, owner: str | None = None, template: str = "template1") -> str:
+    def create_database(
+        self, name: str | None = None, *, owner: str | None = None, template: str = "template1"
+    ) -> str:
         """Make a database and return its URL with the superuser; a name that is taken is made anew."""
         chosen = name or f"test_{secrets.token_hex(6)}"
         run_sync(lambda: self._create(chosen, owner or self.superuser, template))
@@ -72,8 +89,8 @@ class PostgresServer:
     def create_migrated_database(self, service: str) -> str:
         """Make a fresh database with all steps of a service and return its name.
 
-        `url(name, service)` is what the service runs with, `url(name, f"{service}_owner")` owns the tables. The
-        steps run once per test run; each call copies the result, about 30 ms.
+        `url(name, service)` is what the service runs with, `url(name, f"{service}_owner")` owns the tables.
+        The steps run once per test run; each call copies the result, about 30 ms.
         """
         template = f"template_{service}"
         if template not in self._templates:
@@ -104,7 +121,7 @@ class PostgresServer:
 
 
 class Process:
-    """An embedded server as a process that tests may stop, kill and start again; it keeps port and data."""
+    """An embedded server that tests may stop, kill and start again; it keeps port and data."""
 
     def __init__(self, server: Postgres | Kafka, log: Path) -> None:
         self.server, self.log = server, log
@@ -114,8 +131,10 @@ class Process:
     def start(self) -> None:
         """Start and wait until it answers."""
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(self.server.command, stdout=log, stderr=log, start_new_session=True)
-        run_sync(self._until_ready)
+            self._process = subprocess.Popen(
+                self.server.command, stdout=log, stderr=log, start_new_session=True
+            )
+        until_ready(self.server.is_ready, self._why_not)
 
     def stop(self) -> None:
         if self._process is not None:
@@ -127,21 +146,17 @@ class Process:
             self._process = None
 
     def kill(self) -> None:
-        """SIGKILL, as a crash would be."""
+        """End it with SIGKILL, as a crash would."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
             self._process = None
 
-    async def _until_ready(self) -> None:
-        assert self._process is not None
-        deadline = time.monotonic() + START_SECONDS
-        while not await self.server.is_ready():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                tail = self.log.read_text("utf-8", "replace")[-2000:]
-                self.kill()
-                raise RuntimeError(f"{type(self.server).__name__} does not start:\n{tail}")
-            await asyncio.sleep(0.05)
+    def _why_not(self) -> str | None:
+        """Why it will never answer; None while it still may."""
+        if self._process is None or self._process.poll() is None:
+            return None
+        return self.log.read_text("utf-8", "replace")[-2000:]
 
 
 class KafkaServer(Protocol):
@@ -166,7 +181,9 @@ class EmbeddedKafka(Process):
 
 class EmbeddedPostgres(Process):
     def __init__(self, folder: Path) -> None:
-        self.postgres = Postgres(folder / "postgres", *free_ports(1), secrets.token_urlsafe(12), durable=False)
+        self.postgres = Postgres(
+            folder / "postgres", free_ports(1)[0], secrets.token_urlsafe(12), durable=False
+        )
         super().__init__(self.postgres, folder / "postgres.log")
 
     def as_server(self) -> PostgresServer:

@@ -62,9 +62,7 @@ async def test_two_migrators_wait_for_each_other(files: Path, owner: str) -> Non
     assert await asyncio.gather(*(migrate("audit", owner) for _ in range(4))) == ["0001"] * 4
 
 
-async def test_the_role_of_the_service_reads_the_revision_and_owns_nothing(
-    files: Path, owner: str
-) -> None:
+async def test_the_role_of_the_service_reads_the_revision_and_owns_nothing(files: Path, owner: str) -> None:
     await migrate("audit", owner)
 
     connection = await asyncpg.connect(owner.replace("audit_owner", "audit"))
