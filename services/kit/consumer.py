@@ -1,0 +1,298 @@
+"""Reads Kafka into a database: each batch is one transaction of effect, poison put aside, and progress.
+
+A record is never lost (progress moves with its effect or with its parking), and data never stops the reading:
+only what is ours to mend (a database that is away) is raised, waited for and read again. Several processes of
+one group may run; a repeat after a crash or a rebalance is skipped by its offset.
+
+    consumer = Consumer(settings.kafka.bootstrap, ("muster.users",), "notifier", pool, apply)
+    task = asyncio.create_task(consumer.run())      # cancel it to stop
+
+Source and sink: tables `offsets` and `parked` (`consumer.sql`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+from faststream import AckPolicy, BaseMiddleware
+from faststream.kafka import KafkaBroker, KafkaMessage
+
+from services.kit import parked
+from services.kit.parked import DATA_ERRORS, Decoded, Raw, decode, describe
+from services.kit.postgres import Connection, Pool
+from services.kit.telemetry import logger
+
+log = logger(__name__)
+
+Apply = Callable[[Connection, Sequence[Decoded]], Awaitable[None]]
+"""Applies records in the transaction of that connection; called again with each alone when one is refused.
+
+It must not keep anything in memory that a rollback would not undo, and must take a repeat as nothing new.
+"""
+
+MAX_RECORDS = 500
+BATCH_TIMEOUT_MS = 50
+"""How long an empty poll waits; an idle reader therefore adds at most about twice this to a record's way."""
+RETRY_SECONDS = 0.3
+RECONNECT_SECONDS = 1.0
+RETRY_POLL_SECONDS = 1.0
+RETRY_LIMIT = 50
+
+
+class Consumer:
+    """One member of a consumer group."""
+
+    def __init__(
+        self,
+        bootstrap: str,
+        topics: Sequence[str],
+        group: str,
+        pool: Pool,
+        apply: Apply,
+        *,
+        committed: Callable[[], None] | None = None,
+    ) -> None:
+        """Take what it needs; nothing happens before `run`.
+
+        Args:
+            bootstrap: host:port of Kafka.
+            topics: must exist, else they are looked for again every 30 seconds.
+            group: name of the consumer group, one per service.
+            pool: of the database that holds `offsets` and `parked`; two connections at a time are used.
+            apply: the effect of records.
+            committed: called after each commit, for waking those who wait for progress.
+        """
+        self._bootstrap = bootstrap
+        self._topics = tuple(topics)
+        self._group = group
+        self._pool = pool
+        self._apply = apply
+        self._committed = committed or (lambda: None)
+        self._consumer: Any = None
+
+    async def run(self) -> None:
+        """Read until cancelled; Kafka and the database may come and go."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._read())
+            group.create_task(self._retry())
+
+    async def behind(self) -> int:
+        """How many records are in the topics that are neither applied nor parked.
+
+        Raises:
+            KafkaError, OSError, TimeoutError: Kafka cannot be asked.
+        """
+        ends = await self.ends()
+        done = await self.done()
+        return sum(max(0, end - max(start, done.get(place, 0))) for place, (start, end) in ends.items())
+
+    async def ends(self) -> dict[tuple[str, int], tuple[int, int]]:
+        """First and next offset of each partition, as Kafka tells them now."""
+        consumer = self._consumer
+        if consumer is None:
+            raise KafkaError("not connected")
+        async with asyncio.timeout(5):
+            places = [
+                TopicPartition(topic, number)
+                for topic in self._topics
+                for number in consumer.partitions_for_topic(topic) or ()
+            ]
+            starts = await consumer.beginning_offsets(places)
+            ends = await consumer.end_offsets(places)
+        return {(p.topic, p.partition): (starts[p], ends[p]) for p in places}
+
+    async def done(self) -> dict[tuple[str, int], int]:
+        """The next offset to apply of each partition that was ever read, by any process of the group."""
+        rows = await self._pool.fetch("SELECT topic, partition, next_offset FROM offsets")
+        return {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
+
+    async def process(self, records: Sequence[Raw]) -> None:
+        """Apply one batch; returns once it is durable.
+
+        Raises:
+            Exception: what is no fault of the data; nothing of the batch has happened then.
+        """
+        async with self._pool.acquire() as connection:
+            try:
+                async with connection.transaction():
+                    await self._batch(connection, records, self._apply)
+            except DATA_ERRORS as error:
+                log.warning("batch refused, applied one by one", error=describe(error), records=len(records))
+                async with connection.transaction():
+                    await self._batch(connection, records, self._one_by_one)
+        self._committed()
+
+    async def _batch(self, connection: Connection, records: Sequence[Raw], apply: Apply) -> None:
+        fresh = await _fresh(connection, records)
+        good, bad = decode(fresh)
+        if good:
+            await apply(connection, good)
+        if bad:
+            await _park(connection, bad)
+        await _advance(connection, fresh)
+
+    async def _one_by_one(self, connection: Connection, records: Sequence[Decoded]) -> None:
+        for record in records:
+            if error := await self._try(connection, record):
+                await _park(connection, [(record.raw, error)])
+
+    async def _try(self, connection: Connection, record: Decoded) -> Exception | None:
+        try:
+            async with connection.transaction():
+                await self._apply(connection, [record])
+        except DATA_ERRORS as error:
+            return error
+        return None
+
+    async def _read(self) -> None:
+        while True:
+            broker, subscriber = self._declare()
+            try:
+                await broker.start()
+                self._consumer = subscriber.consumer
+                await asyncio.Event().wait()
+            except (KafkaError, OSError) as error:
+                log.warning("Kafka cannot be reached", error=type(error).__name__)
+            finally:
+                self._consumer = None
+                await broker.stop()
+            await asyncio.sleep(RECONNECT_SECONDS)
+
+    def _declare(self) -> tuple[KafkaBroker, Any]:
+        broker = KafkaBroker(
+            self._bootstrap, client_id=self._group, consumer_only=True, ack_policy=AckPolicy.NACK_ON_ERROR,
+            graceful_timeout=20, allow_auto_create_topics=False, metadata_max_age_ms=30_000,
+            middlewares=[Backoff], parser=_parser, logger=logging.getLogger(__name__),
+            log_level=logging.DEBUG,
+        )  # fmt: skip
+        subscriber = broker.subscriber(
+            *self._topics, group_id=self._group, batch=True, max_records=MAX_RECORDS,
+            batch_timeout_ms=BATCH_TIMEOUT_MS, auto_offset_reset="earliest", session_timeout_ms=6000,
+            heartbeat_interval_ms=1000, decoder=_decoder, no_reply=True,
+        )  # fmt: skip
+
+        async def handle(msg: KafkaMessage) -> None:
+            batch: Any = msg.raw_message  # the true batch, put there by _parser
+            await self.process([_raw(record) for record in batch])
+
+        subscriber(handle)
+        return broker, subscriber
+
+    async def _retry(self) -> None:
+        while True:
+            await asyncio.sleep(RETRY_POLL_SECONDS)
+            try:
+                await self.retry_parked()
+            except Exception as error:  # noqa: BLE001 # tried again in a second, whatever it is
+                log.warning("parked records cannot be tried again", error=describe(error))
+
+    async def retry_parked(self) -> int:
+        """Try again what `muster parked retry` asked for; return how many were resolved."""
+        count = 0
+        async with self._pool.acquire() as connection, connection.transaction():
+            for id_, raw in await parked.asked_again(connection, RETRY_LIMIT):
+                good, bad = decode([raw])
+                error = bad[0][1] if bad else await self._try(connection, good[0])
+                if error is None:
+                    await parked.resolved(connection, id_)
+                    count += 1
+                else:
+                    await parked.failed_again(connection, id_, error)
+        if count:
+            log.info("parked records resolved", count=count)
+            self._committed()
+        return count
+
+
+class Backoff(BaseMiddleware):
+    """Waits before a failed batch is read again: FastStream would do so at once, and without end."""
+
+    async def consume_scope(self, call_next: Any, msg: Any) -> Any:
+        try:
+            return await call_next(msg)
+        except Exception:
+            await asyncio.sleep(RETRY_SECONDS)
+            raise
+
+
+async def _parser(msg: Any, original: Any) -> Any:
+    # FastStream drops a whole batch for one header that is not UTF-8: it sees one record without headers,
+    # while the handler, ack and nack get the true batch.
+    message = await original((dataclasses.replace(msg[0], headers=()),))
+    object.__setattr__(message, "raw_message", tuple(msg))
+    return message
+
+
+async def _decoder(msg: Any, _original: Any = None) -> Any:
+    return msg.body  # the default one parses every header again
+
+
+def _raw(record: Any) -> Raw:
+    return Raw(
+        record.topic, record.key, record.value, tuple(record.headers), record.partition, record.offset,
+        record.timestamp,
+    )  # fmt: skip
+
+
+async def _park(connection: Connection, poison: list[tuple[Raw, Exception]]) -> None:
+    for raw, error in poison:
+        place = {"topic": raw.topic, "partition": raw.partition, "offset": raw.offset}
+        log.error("record parked", **place, error=describe(error))
+    await parked.park(connection, poison)
+
+
+async def _fresh(connection: Connection, records: Sequence[Raw]) -> list[Raw]:
+    """Those not seen before; locks their partitions, so that two processes never apply the same one.
+
+    A record before the known offset that is newer than all seen belongs to a topic that was made anew.
+    """
+    places = sorted({(raw.topic, raw.partition) for raw in records})
+    topics, partitions = [p[0] for p in places], [p[1] for p in places]
+    rows = await connection.fetch(_LOCK, topics, partitions)
+    if len(rows) < len(places):
+        await connection.execute(_FIRST, topics, partitions)
+        rows = await connection.fetch(_LOCK, topics, partitions)
+    known = {(row["topic"], row["partition"]): (row["next_offset"], row["newest_ms"]) for row in rows}
+    return [raw for raw in records if _is_fresh(raw, *known[raw.topic, raw.partition or 0])]
+
+
+def _is_fresh(raw: Raw, next_offset: int, newest_ms: int) -> bool:
+    return (raw.offset or 0) >= next_offset or (raw.timestamp_ms or 0) > newest_ms
+
+
+async def _advance(connection: Connection, fresh: Sequence[Raw]) -> None:
+    by_place: dict[tuple[str, int], list[Raw]] = defaultdict(list)
+    for raw in fresh:
+        by_place[raw.topic, raw.partition or 0].append(raw)
+    await connection.execute(
+        _ADVANCE,
+        [topic for topic, _ in by_place],
+        [partition for _, partition in by_place],
+        [max(raw.offset or 0 for raw in raws) + 1 for raws in by_place.values()],
+        [max(raw.timestamp_ms or 0 for raw in raws) for raws in by_place.values()],
+    )
+
+
+_LOCK = (
+    "SELECT o.* FROM offsets o JOIN unnest($1::text[], $2::int[]) AS p (topic, partition)"
+    " USING (topic, partition)"
+    " ORDER BY topic, partition FOR UPDATE OF o"
+)
+_FIRST = (
+    "INSERT INTO offsets (topic, partition, next_offset, newest_ms)"
+    " SELECT topic, partition, 0, 0 FROM unnest($1::text[], $2::int[]) AS p (topic, partition)"
+    " ORDER BY topic, partition ON CONFLICT DO NOTHING"
+)
+_ADVANCE = (
+    "UPDATE offsets o SET next_offset = p.next_offset, newest_ms = greatest(o.newest_ms, p.newest_ms)"
+    " FROM unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[])"
+    "  AS p (topic, partition, next_offset, newest_ms)"
+    " WHERE o.topic = p.topic AND o.partition = p.partition"
+)
