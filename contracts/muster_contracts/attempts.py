@@ -7,8 +7,8 @@ from muster_contracts.topics import ATTEMPTS
 class AttemptRefused(Event):
     """Nothing happened, and this is why.
 
-    `act` is what was tried, `target` the id of what it was tried on, `login_hash` a keyed hash of a login that
-    exists nowhere. `count` is above 1 where many like it were summed up.
+    `act` is what was tried, `target` the id of what it was tried on, `login_hash` a keyed hash of a login
+    that exists nowhere. `count` is above 1 where many like it were summed up.
     """
 
     type = "attempt.refused"

@@ -48,22 +48,6 @@ def _read_text(raw: bytes) -> str:
     return text
 
 
-class Attribute(NamedTuple):
-    """One field of `Envelope`, its header, and how the value is written and read."""
-
-    field: str
-    header: str
-    write: Callable[[Any], bytes]
-    read: Callable[[bytes], Any]
-    required: bool
-    meaning: str
-
-    @property
-    def kind(self) -> str:
-        """`text`, `number` or `time`."""
-        return {_read_number: "number", _read_time: "time"}.get(self.read, "text")
-
-
 _PREFIX = "muster."
 
 
@@ -78,39 +62,53 @@ def _read_type(raw: bytes) -> str:
     return text.removeprefix(_PREFIX)
 
 
-def _text(field: str, header: str, meaning: str, *, required: bool = False) -> Attribute:
-    return Attribute(field, header, str.encode, _read_text, required, meaning)
+class Codec(NamedTuple):
+    """How a kind of value is written into a header, and read."""
+
+    kind: str
+    write: Callable[[Any], bytes]
+    read: Callable[[bytes], Any]
 
 
-def _number(field: str, header: str, meaning: str, *, required: bool = False) -> Attribute:
-    return Attribute(field, header, _write_number, _read_number, required, meaning)
+TEXT = Codec("text", str.encode, _read_text)
+TYPE = Codec("text", _write_type, _read_type)
+NUMBER = Codec("number", _write_number, _read_number)
+TIME = Codec("time", _write_time, _read_time)
 
 
-def _time(field: str, header: str, meaning: str, *, required: bool = False) -> Attribute:
-    return Attribute(field, header, _write_time, _read_time, required, meaning)
+class Attribute(NamedTuple):
+    """One field of `Envelope` and its header."""
+
+    field: str
+    header: str
+    codec: Codec
+    meaning: str
+    required: bool = False
 
 
 ATTRIBUTES = (
-    _text("id", "ce_id", "one per event, and the same when it is sent again", required=True),
-    _text("source", "ce_source", "/muster/identity, /muster/notifier or /{service}", required=True),
-    Attribute("type", "ce_type", _write_type, _read_type, required=True, meaning="muster.<type>"),
-    _text("subject", "ce_subject", "id of the stream", required=True),
-    _text("partition_key", "ce_partitionkey", "the record's key", required=True),
-    _number("sequence", "ce_sequence", "dense from 1 per subject", required=True),
-    _time("time", "ce_time", "when it occurred", required=True),
-    _time("recorded_time", "ce_recordedtime", "when it was recorded"),
-    _text("correlation_id", "ce_correlationid", "id of the request that led to it"),
-    _text("causation_id", "ce_causationid", "id of the event that led to it"),
-    _text("traceparent", "ce_traceparent", "W3C trace context"),
-    _text("auth_type", "ce_authtype", "app_user, api_key, system, user (an operator) or unauthenticated"),
-    _text("auth_id", "ce_authid", "id of the actor"),
-    _text("data_classification", "ce_dataclassification", "what the data is, for those who must protect it"),
-    _text("org", "ce_org", "id of the organization, org_0 when unknown", required=True),
-    _text("action", "ce_action", "one id for all events of a command"),
-    _number("position", "ce_position", "dense over the log of identity"),
-    _number("epoch", "ce_epoch", "raised when that log was restored: order is (epoch, position)"),
+    Attribute("id", "ce_id", TEXT, "one per event, and the same when it is sent again", required=True),
+    Attribute("source", "ce_source", TEXT, "/muster/identity, /muster/notifier or /{service}", required=True),
+    Attribute("type", "ce_type", TYPE, "muster.<type>", required=True),
+    Attribute("subject", "ce_subject", TEXT, "id of the stream", required=True),
+    Attribute("partition_key", "ce_partitionkey", TEXT, "the record's key", required=True),
+    Attribute("sequence", "ce_sequence", NUMBER, "dense from 1 per subject", required=True),
+    Attribute("time", "ce_time", TIME, "when it occurred", required=True),
+    Attribute("recorded_time", "ce_recordedtime", TIME, "when it was recorded"),
+    Attribute("correlation_id", "ce_correlationid", TEXT, "id of the request that led to it"),
+    Attribute("causation_id", "ce_causationid", TEXT, "id of the event that led to it"),
+    Attribute("traceparent", "ce_traceparent", TEXT, "W3C trace context"),
+    Attribute(
+        "auth_type", "ce_authtype", TEXT, "app_user, api_key, system, unauthenticated, or user: an operator"
+    ),
+    Attribute("auth_id", "ce_authid", TEXT, "id of the actor"),
+    Attribute("data_classification", "ce_dataclassification", TEXT, "how the data is to be protected"),
+    Attribute("org", "ce_org", TEXT, "id of the organization, org_0 when unknown", required=True),
+    Attribute("action", "ce_action", TEXT, "one id for all events of a command"),
+    Attribute("position", "ce_position", NUMBER, "dense over the log of identity"),
+    Attribute("epoch", "ce_epoch", NUMBER, "raised when that log was restored: order is (epoch, position)"),
 )
-_SCHEMA = _text("version", DATA_SCHEMA, "urn:muster:schema:<type>:<version>", required=True)
+SCHEMA = Attribute("version", DATA_SCHEMA, TEXT, "urn:muster:schema:<type>:<version>", required=True)
 
 
 def schema_urn(type_: str, version: int) -> str:
@@ -133,9 +131,9 @@ def read_version(type_: str, urn: str) -> int:
 def write_headers(envelope: Any) -> list[tuple[str, bytes]]:
     """Return the headers of an envelope; attributes that are None are left out."""
     headers = [SPEC_VERSION, (DATA_SCHEMA, schema_urn(envelope.type, envelope.version).encode())]
-    for field, header, write, *_ in ATTRIBUTES:
+    for field, header, codec, _, _ in ATTRIBUTES:
         if (value := getattr(envelope, field)) is not None:
-            headers.append((header, write(value)))
+            headers.append((header, codec.write(value)))
     headers.append(CONTENT_TYPE)
     return headers
 
@@ -155,7 +153,7 @@ def read_headers(headers: Iterable[tuple[str, bytes | None]]) -> dict[str, Any]:
     for each in ATTRIBUTES:
         if each.required and each.field not in fields:
             raise Undecodable(f"{each.header} is missing")
-    fields["version"] = read_version(fields["type"], _read(_SCHEMA, found.get(DATA_SCHEMA)))
+    fields["version"] = read_version(fields["type"], _read(SCHEMA, found.get(DATA_SCHEMA)))
     if fields["sequence"] < 1:
         raise Undecodable("ce_sequence is below 1")
     return fields
@@ -174,6 +172,6 @@ def _read(attribute: Attribute, raw: bytes | None) -> Any:
     if raw is None:
         raise Undecodable(f"{attribute.header} is missing")
     try:
-        return attribute.read(raw)
+        return attribute.codec.read(raw)
     except (ValueError, OverflowError):
         raise Undecodable(f"{attribute.header} is malformed") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
@@ -72,6 +73,8 @@ class Ref(Part):
 class Actor(Part):
     """Who did it: type `user`, `service`, `system`, `operator` or `anonymous`; more may come."""
 
+    model_config = ConfigDict(json_schema_extra={"required": ["type", "id", "name"]})
+
     type: str
     id: str | None = None
     name: Annotated[str | None, ACTOR_PERSONAL] = None
@@ -124,7 +127,7 @@ class Event(Part):
         return organization if self.topic.key == "organization" else self.__dict__["user"]
 
 
-def person_of(kind: type[Event], data: Data) -> str | None:
+def person_of(kind: type[Event], data: Mapping[str, Any]) -> str | None:
     """Return the user whom an event of this class with this data is about; only a `usr_` id is a person."""
     person = data.get(kind.person_field) if kind.person_field else None
     return person if isinstance(person, str) and person.startswith("usr_") else None

@@ -5,7 +5,7 @@ from muster_contracts.topics import SESSION_KILLS, SESSION_RECEIPTS
 
 
 class SessionKillOrdered(Event):
-    """End what you keep of this user: all of it, `sessions` are those that Muster itself ended (stream `kil_`).
+    """End all that you keep of this user; `sessions` are those that Muster itself ended (stream `kil_`).
 
     Sent again until confirmed: same `kill`, next sequence.
     """

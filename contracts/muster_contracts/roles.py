@@ -17,6 +17,8 @@ class RoleCreated(RoleEvent):
     name: str
     description: str
     permissions: tuple[str, ...]
+    builtin: Sparse[str] = None
+    """`owner`, `admin` or `member`: those that each organization starts with, and that stay as they are."""
 
 
 class RoleChanged(RoleEvent):

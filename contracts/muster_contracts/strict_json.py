@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any, NoReturn
+import re
+from collections.abc import Iterable
+from itertools import chain
+from typing import Any, NoReturn, cast
 
 from muster_contracts.errors import Undecodable
 from muster_contracts.events import Data
 
 _DEEPEST = 32
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 def _refuse(constant: str) -> NoReturn:
@@ -47,20 +51,19 @@ def load(value: bytes) -> Data:
     # Only an escape can hide a NUL or half a character, and few events are nested at all.
     if b"\\u" in value or value.count(b"[") + value.count(b"{") > _DEEPEST:
         _inspect(data, 0)
-    return data
+    return cast("Data", data)
 
 
 def _inspect(value: Any, depth: int) -> None:
     if depth > _DEEPEST:
         raise Undecodable("the value is nested too deeply")
-    if isinstance(value, str):
-        if "\0" in value or not value.isascii() and _broken(value):
-            raise Undecodable("a text holds NUL or half a character")
-        return
-    parts = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else ()
-    for part in parts:
+    if isinstance(value, str) and _UNSTORABLE.search(value):
+        raise Undecodable("a text holds NUL or half a character")
+    for part in _parts(value):
         _inspect(part, depth + 1)
 
 
-def _broken(text: str) -> bool:
-    return any("\ud800" <= character <= "\udfff" for character in text)
+def _parts(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return chain.from_iterable(cast("Data", value).items())
+    return cast("list[Any]", value) if isinstance(value, list) else ()

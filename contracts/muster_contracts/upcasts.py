@@ -19,7 +19,9 @@ Step = Callable[[Data], Data]
 STEPS: Mapping[tuple[str, int], Step] = {}
 
 
-def upcast(type_: str, version: int, data: Data, steps: Mapping[tuple[str, int], Step] = STEPS) -> tuple[int, Data]:
+def upcast(
+    type_: str, version: int, data: Data, steps: Mapping[tuple[str, int], Step] = STEPS
+) -> tuple[int, Data]:
     """Return the newest version that the steps lead to, and the data in it."""
     while step := steps.get((type_, version)):
         version, data = version + 1, step(data)

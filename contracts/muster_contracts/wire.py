@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 from pydantic import Field, ValidationError, create_model
 
@@ -19,9 +19,12 @@ def wire(event: Event, stamp: Stamp) -> Data:
 @cache
 def wire_model(kind: type[Event]) -> type[Event]:
     """Return the model of an event's whole data; the JSON Schema is made from it."""
-    erased = (Annotated[bool, Field(exclude_if=is_false)], False)
-    actor = (Actor, ...) if kind.stamped else (Sparse[Actor], None)
-    return create_model(f"{kind.__name__}Data", __base__=(kind, Stamp), actor=actor, erased=erased)  # pyright: ignore[reportCallIssue, reportArgumentType]
+    stamp = Stamp.model_fields
+    fields: dict[str, Any] = {name: (stamp[name].rebuild_annotation(), ...) for name in stamp}
+    if not kind.stamped:
+        fields = {"actor": (Sparse[Actor], None)}
+    fields["erased"] = (Annotated[bool, Field(exclude_if=is_false)], False)
+    return cast("type[Event]", create_model(f"{kind.__name__}Data", __base__=(kind, Stamp), **fields))
 
 
 def check(kind: type[Event], value: bytes) -> None:
@@ -52,5 +55,5 @@ def complete(kind: type[Event], data: Data) -> Data:
     """Return the data with a stamp: who may leave it out is the service that the event names."""
     if kind.stamped:
         return data
-    actor = {"type": "service", "id": data["service"], "name": None}
-    return {"actor": actor, "ip": None, "user_agent": None, "reason": None} | data
+    actor = data.get("actor") or {"type": "service", "id": data["service"], "name": None}
+    return {"ip": None, "user_agent": None, "reason": None} | data | {"actor": actor}
