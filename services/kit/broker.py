@@ -1,0 +1,150 @@
+"""Writing to Kafka: records in order, and nothing counts before all of it is acknowledged.
+
+One idempotent producer, one explicit batch per partition, the next one after all acknowledgements, and no
+time-out of our own: during an outage the await simply lasts. A producer that ever failed is thrown away, for
+it may still deliver what it holds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaError
+from aiokafka.partitioner import DefaultPartitioner
+from muster_contracts.envelope import Record
+
+BATCH_BYTES = 1_048_576
+CLOSE_SECONDS = 1.0
+METADATA_SECONDS = 10.0
+PROBE_SECONDS = 2.0
+
+
+class TopicMissing(Exception):
+    """Kafka does not know the topic; `muster migrate` creates it."""
+
+
+class Place(NamedTuple):
+    topic: str
+    partition: int
+
+
+class Publisher:
+    """Publishes records; see `open_publisher`."""
+
+    def __init__(self, producer: Any) -> None:
+        self._producer = producer
+        self._partitions: dict[str, list[int]] = {}
+        self._partition_of = DefaultPartitioner()
+        self._since: float | None = None
+
+    @property
+    def waiting_seconds(self) -> float:
+        """For how long the oldest batch has waited for its acknowledgement; 0 when none is under way."""
+        return 0.0 if self._since is None else time.monotonic() - self._since
+
+    async def publish(self, records: Sequence[Record]) -> None:
+        """Return when every record is acknowledged; those of one key arrive in the order given.
+
+        Raises:
+            TopicMissing: a topic does not exist.
+            aiokafka.errors.KafkaError: some may have been written; this publisher must not be used again.
+        """
+        rest = records
+        while rest:
+            rest = await self._round(rest)
+
+    async def _round(self, records: Sequence[Record]) -> list[Record]:
+        """Send one batch per partition; returns what found no room, to be sent after the acknowledgements."""
+        batches: dict[Place, Any] = {}
+        rest: list[Record] = []
+        for record in records:
+            place = await self._place(record)
+            if place not in batches:
+                batches[place] = self._producer.create_batch()
+            # A batch that refused a record is closed for good, so nothing overtakes within a partition.
+            added = batches[place].append(
+                key=record.key, value=record.value, headers=record.headers, timestamp=None
+            )
+            if added is None:
+                rest.append(record)
+        await self._send(batches)
+        return rest
+
+    async def _send(self, batches: dict[Place, Any]) -> None:
+        self._since = time.monotonic()
+        acknowledgements: list[Any] = []
+        for place, batch in batches.items():
+            batch.close()
+            acknowledgements.append(
+                await self._producer.send_batch(batch, place.topic, partition=place.partition)
+            )
+        await asyncio.gather(*acknowledgements)
+        self._since = None
+
+    async def _place(self, record: Record) -> Place:
+        partitions = self._partitions.get(record.topic)
+        if partitions is None:
+            partitions = self._partitions[record.topic] = await self._find_partitions(record.topic)
+        return Place(record.topic, self._partition_of(record.key, partitions, partitions))
+
+    async def _find_partitions(self, topic: str) -> list[int]:
+        try:
+            found = await asyncio.wait_for(self._producer.partitions_for(topic), METADATA_SECONDS)
+        except (KafkaError, TimeoutError):
+            raise TopicMissing(f"Kafka shows no topic {topic}: run `muster migrate`") from None
+        return sorted(found)
+
+
+@asynccontextmanager
+async def open_publisher(bootstrap: str, client_id: str) -> AsyncIterator[Publisher]:
+    """A publisher of its own producer, thrown away at the end of the block whatever it still holds.
+
+    Raises:
+        aiokafka.errors.KafkaError: Kafka cannot be reached.
+    """
+    # Uncompressed, so that every client library can read it without a codec; a topic's `compression.type`
+    # compresses at the broker where disk matters.
+    producer: Any = AIOKafkaProducer(
+        bootstrap_servers=bootstrap,
+        client_id=client_id,
+        acks="all",
+        enable_idempotence=True,
+        linger_ms=0,
+        max_batch_size=BATCH_BYTES,
+    )
+    try:
+        await producer.start()
+        yield Publisher(producer)
+    finally:
+        await _discard(producer)
+
+
+async def _discard(producer: Any) -> None:
+    """Stop for good: after a mere time-out of `stop` the sender lives on and delivers when Kafka is back."""
+    with contextlib.suppress(Exception):
+        await asyncio.wait_for(producer.stop(), CLOSE_SECONDS)
+        return
+    with contextlib.suppress(Exception):
+        await producer._sender.close()  # noqa: SLF001 (no public way ends it)
+    with contextlib.suppress(Exception):
+        await producer.client.close()
+
+
+async def reachable(bootstrap: str) -> bool:
+    """Whether a broker answers now."""
+    client: Any = AIOKafkaClient(bootstrap_servers=bootstrap, client_id="probe", request_timeout_ms=2000)
+    try:
+        await asyncio.wait_for(client.bootstrap(), PROBE_SECONDS)
+    except (KafkaError, OSError, TimeoutError):
+        return False
+    else:
+        return True
+    finally:
+        await client.close()

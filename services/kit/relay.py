@@ -1,0 +1,263 @@
+"""Publishes a log to Kafka: one leader, in order, and its cursor moves only over what is acknowledged.
+
+A restart may repeat, never skip; consumers drop repeats by the event's id. Each service says with a `Source`
+what its log is, and has a table `relay_cursor(name, position, epoch)`, written here only.
+
+    relay = Relay(url, bootstrap, source, name="identity")
+    async with relay.running(): ...
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from muster_contracts.envelope import Record
+
+from services.kit.broker import Publisher, open_publisher, reachable
+from services.kit.leader import Candidate, LeadershipLost, Timing, candidate
+from services.kit.postgres import Connection, connect
+from services.kit.telemetry import logger
+
+log = logger(__name__)
+
+PAGE = 1000
+POLL_SECONDS = 1.0
+STUCK_SECONDS = 5.0
+STOP_SECONDS = 5.0
+BACKOFF_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
+STARTING, STANDING_BY, LEADING = "starting", "standing_by", "leading"
+
+Positioned = tuple[int, Record]
+Publish = Callable[[Sequence[Record]], Awaitable[None]]
+"""Publishes in order, and returns when all is acknowledged."""
+
+
+class Source(Protocol):
+    """What is published; the hooks may be left as they are."""
+
+    async def read(self, connection: Connection, after: int, limit: int) -> Sequence[Positioned]:
+        """Return the next records in order of their positions, of which none may appear later among those."""
+        ...
+
+    async def on_lead(self, connection: Connection, after: int, publish: Publish) -> None:
+        """Do what a new leader has to, before anything behind its cursor is read."""
+
+    async def after_publish(
+        self, connection: Connection, page: Sequence[Positioned], publish: Publish
+    ) -> None:
+        """Publish what goes with a page, which is acknowledged; the cursor moves over it afterwards."""
+
+    async def on_idle(self, connection: Connection, publish: Publish) -> None:
+        """Do what is due; called at least every second while the log is published to its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What `/ready` tells of a relay.
+
+    Attributes:
+        role: `starting`, `standing_by` or `leading`.
+        position: of the cursor, where this process leads.
+        behind_seconds: since the log was last published to its end; 0 when it is.
+        waiting_seconds: for how long Kafka has not acknowledged what was sent.
+        kafka: whether a broker answers now.
+        problem: why the relay ended last, until it works again.
+    """
+
+    ready: bool
+    role: str
+    position: int | None
+    epoch: int | None
+    behind_seconds: float
+    waiting_seconds: float
+    kafka: bool
+    problem: str | None
+
+
+@dataclass(slots=True)
+class Cursor:
+    """How far the log is published, in the name of one term of leadership."""
+
+    name: str
+    position: int
+    epoch: int
+
+    async def move(self, connection: Connection, position: int) -> None:
+        """Move to `position`.
+
+        Raises:
+            LeadershipLost: another process has taken over since.
+        """
+        moved = await connection.execute(
+            "UPDATE relay_cursor SET position = $3 WHERE name = $1 AND epoch = $2",
+            self.name,
+            self.epoch,
+            position,
+        )
+        if moved != "UPDATE 1":
+            raise LeadershipLost("another relay has taken the cursor over")
+        self.position = position
+
+
+async def take_over(connection: Connection, name: str) -> Cursor:
+    """Raise the epoch of a cursor, so that no earlier leader can move it, and return it."""
+    [row] = await connection.fetch(
+        "INSERT INTO relay_cursor AS c (name, position, epoch) VALUES ($1, 0, 1) "
+        "ON CONFLICT (name) DO UPDATE SET epoch = c.epoch + 1 RETURNING position, epoch",
+        name,
+    )
+    return Cursor(name, row["position"], row["epoch"])
+
+
+class Relay:
+    """The relay of one process; among all processes one leads, the others stand by."""
+
+    def __init__(
+        self,
+        url: str,
+        bootstrap: str,
+        source: Source,
+        *,
+        name: str,
+        channel: str = "log",
+        timing: Timing | None = None,
+    ) -> None:
+        """Prepare a relay.
+
+        Args:
+            url: of the service's database.
+            bootstrap: of Kafka.
+            source: what to publish.
+            name: of the cursor and of the leadership.
+            channel: on which the log's writer notifies; without a notice the relay looks each second.
+            timing: of the leadership.
+        """
+        self._url, self._bootstrap, self._source = url, bootstrap, source
+        self._name, self._channel, self._timing = name, channel, timing or Timing()
+        self._wake, self._stop = asyncio.Event(), asyncio.Event()
+        self._role = STARTING
+        self._cursor: Cursor | None = None
+        self._publisher: Publisher | None = None
+        self._behind_since: float | None = None
+        self._problem: str | None = None
+        self._failures = 0
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Run while the block does; at its end a page under way has five seconds to be acknowledged."""
+        task = asyncio.create_task(self.run(), name=f"relay {self._name}")
+        try:
+            yield
+        finally:
+            self._stop.set()
+            self._wake.set()
+            await asyncio.wait({task}, timeout=STOP_SECONDS)
+            await _end(task)
+
+    async def run(self) -> None:
+        """Lead or stand by until stopped; an error ends the term, and the next begins from the cursor."""
+        while not self._stop.is_set():
+            try:
+                await self._serve_a_term()
+            except Exception as error:  # noqa: BLE001 (whatever it is, the relay begins again)
+                self._fail(error)
+                await _wait(self._stop, BACKOFF_SECONDS[min(self._failures, len(BACKOFF_SECONDS)) - 1])
+
+    async def health(self) -> Health:
+        """The truth about now; asks Kafka, which takes two seconds when it is away."""
+        kafka = await reachable(self._bootstrap)
+        waiting = self._publisher.waiting_seconds if self._publisher else 0.0
+        works = self._role != STARTING and self._problem is None and waiting < STUCK_SECONDS
+        return Health(
+            ready=works and kafka,
+            role=self._role,
+            position=self._cursor.position if self._cursor else None,
+            epoch=self._cursor.epoch if self._cursor else None,
+            behind_seconds=_seconds_since(self._behind_since),
+            waiting_seconds=round(waiting, 1),
+            kafka=kafka,
+            problem=self._problem,
+        )
+
+    async def _serve_a_term(self) -> None:
+        async with candidate(self._url, self._name, self._timing) as me:
+            if not await me.elected(self._stand_by):
+                return
+            try:
+                await self._lead(me)
+            finally:
+                self._role, self._cursor, self._publisher, self._behind_since = STARTING, None, None, None
+
+    def _stand_by(self) -> bool:
+        self._role, self._problem = STANDING_BY, None
+        return not self._stop.is_set()
+
+    async def _lead(self, me: Candidate) -> None:
+        await me.connection.add_listener(self._channel, self._notified)
+        connection = await connect(self._url)
+        try:
+            async with open_publisher(self._bootstrap, f"relay-{self._name}") as publisher:
+                cursor = await take_over(me.connection, self._name)
+                self._role, self._cursor, self._publisher = LEADING, cursor, publisher
+                log.info("leading", relay=self._name, position=cursor.position, epoch=cursor.epoch)
+                await _first(me.hold(), self._publish_all(connection, publisher.publish, cursor))
+        finally:
+            connection.terminate()
+
+    async def _publish_all(self, connection: Connection, publish: Publish, cursor: Cursor) -> None:
+        await self._source.on_lead(connection, cursor.position, publish)
+        while not self._stop.is_set():
+            self._wake.clear()
+            page = await self._source.read(connection, cursor.position, PAGE)
+            if page:
+                self._behind_since = self._behind_since or time.monotonic()
+                await publish([record for _, record in page])
+                await self._source.after_publish(connection, page, publish)
+                await cursor.move(connection, page[-1][0])
+            self._problem, self._failures = None, 0
+            if len(page) < PAGE:
+                self._behind_since = None
+                await self._source.on_idle(connection, publish)
+                await _wait(self._wake, POLL_SECONDS)
+
+    def _notified(self, *_: Any) -> None:
+        self._wake.set()
+
+    def _fail(self, error: Exception) -> None:
+        self._failures += 1
+        self._role = STARTING
+        # The first line only: what a database adds below it may quote a row.
+        self._problem = f"{type(error).__name__}: {error}".splitlines()[0][:300]
+        log.error("relay ended", relay=self._name, problem=self._problem, failures=self._failures)
+
+
+async def _first(*works: Coroutine[Any, Any, None]) -> None:
+    """Run side by side until the first one ends, and end with it; the others are cancelled."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        await _end(*tasks)
+    for task in done:
+        task.result()
+
+
+async def _end(*tasks: asyncio.Task[None]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)
+
+
+def _seconds_since(moment: float | None) -> float:
+    return 0.0 if moment is None else round(time.monotonic() - moment, 1)
