@@ -1,7 +1,7 @@
 """Reading the log: rows of `events` as the envelopes that are published, and the way into such a row.
 
-What an event says about persons is stored sealed, in two parts: `target` under the key of the person that it is
-about, `actor` under the key of who did it. A part binds to its event and place, so none can stand elsewhere.
+What an event says about persons is stored sealed, in two parts: `target` under the key of the person that it
+is about, `actor` under the key of who did it. A part is bound to its event and place and opens nowhere else.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Sealers = dict[str, Sealer | None]
 
 
 class UnreadableEvent(Exception):
-    """A row of the log is no event that this code can read: it is older than the log, or lacks the right keys."""
+    """A row of the log that this code cannot read: it is older than the row, or lacks the right keys."""
 
     def __init__(self, position: int, reason: str) -> None:
         super().__init__(f"the event at position {position} cannot be read: {reason}")
@@ -64,7 +64,7 @@ def seal(event_id: str, parts: Parts, target: Sealer | None, actor: Sealer | Non
     Args:
         event_id: what the parts are bound to.
         parts: of `muster_contracts.personal.split`.
-        target: of the person that the event is about; None: that key is destroyed, and so is what it would seal.
+        target: of the person that the event is about; None: destroyed, and with it what it would seal.
         actor: of who did it, likewise.
     """
     return Sealed(
@@ -117,7 +117,7 @@ def envelope(row: Record, sealers: Sealers) -> Envelope:
 
     Args:
         row: with all columns.
-        sealers: of the row's `target_key` and `actor_key`; None: destroyed, what it sealed is shown as erased.
+        sealers: of the row's `target_key` and `actor_key`; None: destroyed, what it sealed shows as erased.
 
     Raises:
         UnreadableEvent: see `read`.

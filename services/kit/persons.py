@@ -57,7 +57,8 @@ class PersonKeys:
         missing = [id_ for id_, sealer in found.items() if sealer is None]
         if missing:
             for row in await connection.fetch(
-                "SELECT id, master, wrapped FROM person_keys WHERE id = ANY($1) AND wrapped IS NOT NULL", missing
+                "SELECT id, master, wrapped FROM person_keys WHERE id = ANY($1) AND wrapped IS NOT NULL",
+                missing,
             ):
                 found[row["id"]] = self._remember(row["id"], row["master"], row["wrapped"])
         return found
