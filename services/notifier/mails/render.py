@@ -85,7 +85,7 @@ class Renderer:
             escaped=True, paragraphs=_html_paragraphs, strong=lambda text: Markup("<strong>{}</strong>").format(text)
         )
         self._text = _environment(escaped=False, paragraphs=_text_paragraphs, strong=str)
-        self._inline = CSSInliner(load_remote_stylesheets=False, keep_style_tags=False)
+        self._inline = CSSInliner(load_remote_stylesheets=False, keep_at_rules=True)
 
     def render(self, mail: str, facts: Facts) -> Words:
         """The words of one mail.
