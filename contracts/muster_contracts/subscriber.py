@@ -80,6 +80,7 @@ class GapCheck:
         here = (envelope.epoch or 0, envelope.sequence)
         last = self._last.get(envelope.subject)
         if last and here <= last:
+            self._last.move_to_end(envelope.subject)
             return Verdict.SEEN
         if last and here[0] == last[0] and here[1] > last[1] + 1:
             return Verdict.GAP
