@@ -1,0 +1,104 @@
+"""The topic `muster.directory`: the current state of each user, and a tombstone for each one deleted.
+
+A frozen leader of the relay may wake up and deliver a last batch, older than what its successor has written.
+Readers ignore a lower version and whatever follows a tombstone, but a compacted topic keeps the last record
+of a key. So a new leader writes again what changed around its cursor and the tombstones of a week, at once
+and an hour later; and every tombstone goes out once more after an hour.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterable
+
+from muster_contracts.directory import DirectoryUser, directory_record, tombstone
+from muster_contracts.envelope import Record
+from muster_contracts.events import Ref
+
+from services.identity.users.view import user_object
+from services.kit.postgres import Connection
+from services.kit.postgres import Record as Row
+from services.kit.relay import PAGE, Publish
+from services.kit.sql import named
+
+SQL = named(__file__)
+LOOK_BACK = 10_000
+"""Positions before the cursor whose users a new leader writes again."""
+TOMBSTONE_DAYS = 7
+AGAIN_SECONDS = 3600.0
+CHUNK = 500
+
+
+class UserMissing(Exception):
+    """A user has neither a row nor a deletion: a tombstone would be a lie that no reader could undo."""
+
+
+class Directory:
+    """Writes users to the topic, and remembers what has to be written once more."""
+
+    def __init__(self, again_seconds: float = AGAIN_SECONDS) -> None:
+        self._again_seconds = again_seconds
+        self._again: deque[tuple[float, list[str]]] = deque()
+
+    async def begin(self, connection: Connection, after: int, publish: Publish) -> None:
+        """Write what a new leader has to, given the position of its cursor."""
+        deleted = [
+            row["stream"] for row in await connection.fetch(SQL["deleted_lately"], after, TOMBSTONE_DAYS)
+        ]
+        await self._write(
+            connection, {*await _changed(connection, after - LOOK_BACK, after), *deleted}, publish
+        )
+        self._again.clear()
+        # The last batch of the one before may hold a page that this one has not come to yet.
+        self._remember([*await _changed(connection, after - LOOK_BACK, after + PAGE), *deleted])
+
+    async def write(self, connection: Connection, users: Iterable[str], publish: Publish) -> None:
+        """Write the state of these users as it is now; it may be newer than the event that led here.
+
+        Raises:
+            UserMissing: see there.
+        """
+        self._remember(await self._write(connection, users, publish))
+
+    async def write_again(self, connection: Connection, publish: Publish) -> None:
+        """Write what is due once more."""
+        while self._again and self._again[0][0] <= time.monotonic():
+            await self._write(connection, self._again[0][1], publish)
+            self._again.popleft()
+
+    def _remember(self, users: list[str]) -> None:
+        if users:
+            self._again.append((time.monotonic() + self._again_seconds, users))
+
+    async def _write(self, connection: Connection, users: Iterable[str], publish: Publish) -> list[str]:
+        """Returns those who are deleted."""
+        wanted, deleted = list(dict.fromkeys(users)), list[str]()
+        for start in range(0, len(wanted), CHUNK):
+            chunk = wanted[start : start + CHUNK]
+            living = {row["id"]: _record(row) for row in await connection.fetch(SQL["users"], chunk)}
+            gone = await _tombstones(connection, [user for user in chunk if user not in living])
+            await publish([*living.values(), *gone.values()])
+            deleted += gone
+        return deleted
+
+
+async def _changed(connection: Connection, after: int, until: int) -> list[str]:
+    return [row["stream"] for row in await connection.fetch(SQL["changed"], after, until)]
+
+
+async def _tombstones(connection: Connection, users: list[str]) -> dict[str, Record]:
+    if not users:
+        return {}
+    rows = await connection.fetch(SQL["deleted"], users)
+    found = {row["stream"]: tombstone(row["stream"], row["org"]) for row in rows}
+    if missing := sorted(set(users) - found.keys()):
+        raise UserMissing(f"{missing[0]} has neither a row nor a deletion: run `muster rebuild users`")
+    return found
+
+
+def _record(row: Row) -> Record:
+    user = user_object(dict(row), Ref(id=row["role"], name=row["role_name"]))
+    return directory_record(
+        DirectoryUser.model_validate(user | {"organization": row["org"], "epoch": row["epoch"]})
+    )
