@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from muster_contracts import registry
 from muster_contracts.envelope import Envelope, Record, from_record, to_record
 from muster_contracts.errors import Undecodable, UnknownEvent
 from muster_contracts.users import UserDeactivated
@@ -227,3 +228,28 @@ def test_a_busy_relay_encodes_thousands_of_events_a_second():
         to_record(envelope)
     # 60,000/s on an idle machine; the test is there for a slip by an order of magnitude.
     assert time.process_time() - begin < 1.0
+
+
+def test_an_unknown_type_still_says_who_did_it_or_is_undecodable():
+    record = with_data(actor="Ada")
+    kept = [(name, value) for name, value in record.headers if name not in ("ce_type", "ce_dataschema")]
+    newer = [("ce_type", b"muster.user.suspended"), ("ce_dataschema", b"urn:muster:schema:user.suspended:1")]
+    assert "actor" in refusal(record._replace(headers=[*kept, *newer]))
+
+
+def test_what_no_client_should_ever_hand_over_is_undecodable_too():
+    assert refusal(RECORD._replace(headers=None))  # pyright: ignore[reportArgumentType]
+
+
+def test_numbers_with_fractions_are_read():
+    assert from_record(*with_data(weight=1.5)).data["weight"] == 1.5
+
+
+def test_data_from_elsewhere_that_is_no_event_is_undecodable():
+    with pytest.raises(Undecodable):
+        registry.read("user.deactivated", 1, {"user": "usr_1"})
+
+
+def test_an_envelope_says_whether_its_person_was_erased():
+    assert not from_record(*RECORD).erased
+    assert from_record(*with_data(erased=True)).erased

@@ -1,4 +1,6 @@
 import json
+import runpy
+import sys
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -39,6 +41,14 @@ def test_a_stale_file_a_missing_and_a_foreign_one_are_named(tmp_path: Path, caps
     said = capsys.readouterr().err
     assert "asyncapi.yaml: stale" in said
     assert "schemas/user.renamed/1.json: stale" in said
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_the_module_is_a_command(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys, "argv", ["generate", "--check"])
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_module("muster_contracts.generate", run_name="__main__")
+    assert stop.value.code == 0
 
 
 def test_a_schema_that_breaks_its_readers_is_not_written(tmp_path: Path, capsys):
