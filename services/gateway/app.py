@@ -1,0 +1,32 @@
+"""The gateway's process: `python -m services.gateway.app`. Settings in, one ASGI application out."""
+
+from __future__ import annotations
+
+from starlette.types import ASGIApp
+
+from services.gateway import pages
+from services.gateway.addresses import Addresses
+from services.gateway.edge import Edge
+from services.gateway.heads import Reader
+from services.gateway.upstream import Services
+from services.kit.server import serve
+from services.kit.settings import Settings, load
+from services.kit.telemetry import configure
+
+
+def create(settings: Settings) -> ASGIApp:
+    """The whole gateway; it holds no state but the rate buckets and its connections."""
+    services = Services(settings)
+    console_keys = settings.service_keys.console_gateway.get_secret_value().split(",")
+    reader = Reader(Addresses(settings.gateway.trusted_proxies), [key.strip() for key in console_keys])
+    return Edge(services, pages.create(services), reader, settings.gateway.calls_per_second)
+
+
+def main() -> None:
+    settings = load()
+    configure(settings.instance or "gateway", settings.log_level)
+    serve(create(settings), settings.listen.host, settings.listen.gateway)
+
+
+if __name__ == "__main__":
+    main()
