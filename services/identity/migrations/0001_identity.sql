@@ -6,9 +6,9 @@
 
 -- ---------------------------------------------------------------------------------------------- the log
 CREATE TABLE log_head (
-    only     boolean PRIMARY KEY DEFAULT true CHECK (only),
-    position bigint  NOT NULL,
-    epoch    integer NOT NULL
+    singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+    position  bigint  NOT NULL,
+    epoch     integer NOT NULL
 );
 INSERT INTO log_head (position, epoch) VALUES (0, 1);
 
@@ -69,8 +69,7 @@ CREATE TABLE person_keys (
     master       text        NOT NULL,                  -- name of the key that wraps it
     wrapped      bytea,                                 -- null once destroyed
     created_at   timestamptz NOT NULL,
-    forgotten_at timestamptz,                           -- set by the deletion
-    forgotten_position bigint,                          -- relay and audit have to pass it first
+    forgotten_at timestamptz,                           -- set by the deletion; relay and audit have to pass it first
     destroyed_at timestamptz
 );
 CREATE INDEX person_keys_forgotten ON person_keys (forgotten_at) WHERE destroyed_at IS NULL AND forgotten_at IS NOT NULL;

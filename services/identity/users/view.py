@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 from muster_contracts.events import Ref
 
+from services.identity.users.projection import factor_objects
+from services.identity.users.state import User
 from services.kit.times import rfc3339
 
 
@@ -40,3 +43,9 @@ def user_object(row: Mapping[str, Any], role: Ref) -> dict[str, Any]:
         "password_changed_at": rfc3339(row["password_changed_at"]),
         "version": row["version"],
     }
+
+
+def of_state(user: User, role: Ref) -> dict[str, Any]:
+    """The same object, from the state that a decision has just led to."""
+    row = {field.name: getattr(user, field.name) for field in fields(User)}
+    return user_object(row | {"factors": factor_objects(user)}, role)

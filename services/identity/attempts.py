@@ -1,0 +1,122 @@
+"""Refused attempts: each is an event of its own (`attempt.refused`, stream `att_…`), through the same log.
+
+After the tenth in a minute from one address, the rest of that minute is summed up in one counted event, so that
+a flood can neither fill the log nor hide in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from muster_contracts.attempts import AttemptRefused
+from muster_contracts.events import Actor
+
+from services.identity.run import Draft, Origin, Runner
+from services.kit.errors import Kind, MusterError
+from services.kit.ids import is_id, new_id
+from services.kit.postgres import Connection
+from services.kit.telemetry import logger
+
+log = logger(__name__)
+
+SINGLE_PER_MINUTE = 10
+WINDOW_SECONDS = 60.0
+RECORDED = frozenset({Kind.FORBIDDEN, Kind.CONFLICT, Kind.UNPROCESSABLE})
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What was tried: the act as audit shows it, and the id of what it was tried on."""
+
+    act: str
+    target: str | None = None
+    login_hash: str | None = None
+
+
+@dataclass(slots=True)
+class _Window:
+    closes: float
+    seen: int = 0
+    summed: int = 0
+    last: tuple[Origin, AttemptRefused] | None = None
+
+
+class Attempts:
+    """Writes attempts; one for a process. `flush` at the end of a minute writes what was summed up."""
+
+    def __init__(self, runner: Runner, clock: Callable[[], float] | None = None) -> None:
+        self._runner = runner
+        self._clock = clock or asyncio.get_running_loop().time
+        self._windows: dict[tuple[str, str | None], _Window] = {}
+
+    async def record(self, origin: Origin, attempt: Attempt, error: MusterError) -> int | None:
+        """Keep a refusal.
+
+        Args:
+            origin: of the attempt; its reads are not relied on.
+            attempt: what was tried.
+            error: how it was refused.
+
+        Returns:
+            The position of its record; None where it is summed up.
+        """
+        event = AttemptRefused(
+            act=attempt.act, code=error.code, rule=error.members.get("rule"),
+            target=attempt.target, login_hash=attempt.login_hash, count=1,
+        )  # fmt: skip
+        origin = replace(origin, reads={})
+        window = self._window(origin)
+        window.seen += 1
+        if window.seen > SINGLE_PER_MINUTE:
+            window.summed += 1
+            window.last = (origin, event)
+            return None
+        return await self._write(origin, event)
+
+    async def flush(self, *, everything: bool = False) -> None:
+        """Write the sums of the windows that have closed; all of them when the process stops."""
+        now = self._clock()
+        closed = [key for key, window in self._windows.items() if everything or window.closes <= now]
+        for key in closed:
+            window = self._windows.pop(key)
+            if window.last is not None:
+                origin, event = window.last
+                await self._write(origin, event.model_copy(update={"count": window.summed, "target": None}))
+
+    async def run(self) -> None:
+        """Flush every few seconds until cancelled."""
+        while True:
+            await asyncio.sleep(5)
+            try:
+                await self.flush()
+            except MusterError as error:
+                log.warning("attempts not flushed", code_=error.code)
+
+    def _window(self, origin: Origin) -> _Window:
+        key, now = (origin.org, origin.ip), self._clock()
+        window = self._windows.get(key)
+        if window is None or window.closes <= now:
+            carried = window or _Window(0)
+            window = _Window(now + WINDOW_SECONDS, 0, carried.summed, carried.last)
+            self._windows[key] = window
+        return window
+
+    async def _write(self, origin: Origin, event: AttemptRefused) -> int | None:
+        async def decide(connection: Connection) -> tuple[Origin, Draft]:
+            return origin, Draft(events=[event], streams=[new_id("att")])
+
+        return (await self._runner.run(decide)).position
+
+
+def named_target(candidate: str | None) -> str | None:
+    """An id from a path as a target: only what has the form of one of ours, so that no text gets in."""
+    return candidate if candidate and any(is_id(candidate, p) for p in PREFIXES) else None
+
+
+PREFIXES = ("usr", "ses", "rol", "key", "org", "fac", "evt", "svc")
+
+
+def anonymous() -> Actor:
+    return Actor(type="anonymous")

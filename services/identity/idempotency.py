@@ -1,0 +1,86 @@
+"""Idempotent answers: the same key and the same request get the first answer again, for 24 hours.
+
+The answer is kept in the unit that it answers, sealed, without secrets and without its position (a column
+beside it, filled in by the commit). The claim on the key makes a parallel repeat wait for the first one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from services.identity.access import Principal
+from services.identity.store import Answer, Claim
+from services.kit.errors import Invalid, Unprocessable
+from services.kit.postgres import Connection
+from services.kit.sealing import Sealer
+
+KEPT = timedelta(hours=24)
+MAX_KEY = 255
+
+
+class IdempotencyKeyReused(Unprocessable):
+    """This Idempotency-Key was used for another request."""
+
+    code = "idempotency_key_reused"
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """One use of an idempotency key: `claim` names credential, route and key; `request` hashes what is asked."""
+
+    claim: str
+    request: bytes
+
+    def reserve(self, owner: str, now: datetime) -> Claim:
+        return Claim(self.claim, owner, now + KEPT)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    status: int
+    body: dict[str, Any]
+    position: int
+
+
+class Answers:
+    """Seals, keeps and finds answers. Source: table `answers`."""
+
+    def __init__(self, key: bytes) -> None:
+        self._sealer = Sealer(key)
+
+    def make(self, once: Once, status: int, body: dict[str, Any], now: datetime) -> Answer:
+        return Answer(once.claim, once.request, status, self._sealer.seal_json(body, once.claim), now)
+
+    async def find(self, connection: Connection, once: Once) -> Kept | None:
+        """The answer given before.
+
+        Raises:
+            IdempotencyKeyReused: the key was used, for something else.
+        """
+        row = await connection.fetchrow(
+            "SELECT request, status, body, position FROM answers WHERE claim = $1", once.claim
+        )
+        if row is None:
+            return None
+        if row["request"] != once.request:
+            raise IdempotencyKeyReused
+        return Kept(row["status"], self._sealer.open_json(row["body"], once.claim), row["position"])
+
+
+def once(key: str | None, principal: Principal, method: str, route: str, path: str, body: bytes) -> Once | None:
+    """What an `Idempotency-Key` header stands for; None without one.
+
+    Raises:
+        Invalid: an empty, overlong or unprintable key.
+    """
+    if key is None:
+        return None
+    if not key or len(key) > MAX_KEY or not key.isascii() or not key.isprintable():
+        raise Invalid("Idempotency-Key is 1 to 255 printable ASCII characters.")
+    name = json.dumps([principal.credential, method, route, key]).encode()
+    claim = "once:" + hashlib.sha256(name).hexdigest()
+    return Once(claim, hashlib.sha256(path.encode() + b"\0" + body).digest())
