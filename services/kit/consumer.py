@@ -16,7 +16,7 @@ import asyncio
 import dataclasses
 import logging
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from aiokafka import TopicPartition
@@ -115,6 +115,8 @@ class Consumer:
 
     async def process(self, records: Sequence[Raw]) -> None:
         """Apply one batch; returns once it is durable.
+
+        Records that were fetched from identity instead of Kafka (without partition) are always applied.
 
         Raises:
             Exception: what is no fault of the data; nothing of the batch has happened then.
@@ -253,24 +255,30 @@ async def _fresh(connection: Connection, records: Sequence[Raw]) -> list[Raw]:
 
     A record before the known offset that is newer than all seen belongs to a topic that was made anew.
     """
-    places = sorted({(raw.topic, raw.partition) for raw in records})
+    places = sorted({(raw.topic, raw.partition) for raw in records if raw.partition is not None})
+    if not places:
+        return list(records)
     topics, partitions = [p[0] for p in places], [p[1] for p in places]
     rows = await connection.fetch(_LOCK, topics, partitions)
     if len(rows) < len(places):
         await connection.execute(_FIRST, topics, partitions)
         rows = await connection.fetch(_LOCK, topics, partitions)
     known = {(row["topic"], row["partition"]): (row["next_offset"], row["newest_ms"]) for row in rows}
-    return [raw for raw in records if _is_fresh(raw, *known[raw.topic, raw.partition or 0])]
+    return [raw for raw in records if _is_fresh(raw, known)]
 
 
-def _is_fresh(raw: Raw, next_offset: int, newest_ms: int) -> bool:
+def _is_fresh(raw: Raw, known: Mapping[tuple[str, int], tuple[int, int]]) -> bool:
+    if raw.partition is None:
+        return True
+    next_offset, newest_ms = known[raw.topic, raw.partition]
     return (raw.offset or 0) >= next_offset or (raw.timestamp_ms or 0) > newest_ms
 
 
 async def _advance(connection: Connection, fresh: Sequence[Raw]) -> None:
     by_place: dict[tuple[str, int], list[Raw]] = defaultdict(list)
     for raw in fresh:
-        by_place[raw.topic, raw.partition or 0].append(raw)
+        if raw.partition is not None:
+            by_place[raw.topic, raw.partition].append(raw)
     await connection.execute(
         _ADVANCE,
         [topic for topic, _ in by_place],

@@ -32,6 +32,7 @@ DATA_ERRORS = (
     LookupError,
     TypeError,
     AttributeError,
+    ArithmeticError,
 )
 """What a record can be guilty of. All else (connections, deadlocks, rights, a missing table) is ours."""
 

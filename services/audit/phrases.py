@@ -1,0 +1,132 @@
+"""The words of the sentences: a template for each type, a phrase for each act, a reason for each code.
+
+`{actor}` and `{target}` are names; other braces name a field of the event's data. The second template of a
+pair is for those who did it to themselves.
+"""
+
+from __future__ import annotations
+
+Pair = tuple[str, str]
+
+DONE: dict[str, Pair | str] = {
+    "user.created": "{actor} created {target} as {role}.",
+    "user.renamed": ("{actor} renamed {target}{name}.", "{actor} changed their name{name}."),
+    "user.email_changed": (
+        "{actor} changed the e-mail address of {target}{email}.",
+        "{actor} changed their e-mail address{email}.",
+    ),
+    "user.username_changed": (
+        "{actor} changed the username of {target}{username}.",
+        "{actor} changed their username{username}.",
+    ),
+    "user.phone_changed": (
+        "{actor} changed the phone number of {target}{phone}.",
+        "{actor} changed their phone number{phone}.",
+    ),
+    "user.timezone_changed": (
+        "{actor} changed the timezone of {target}{timezone}.",
+        "{actor} changed their timezone{timezone}.",
+    ),
+    "user.labels_changed": "{actor} changed the labels of {target}{labels}.",
+    "user.role_changed": "{actor} changed the role of {target}{role}.",
+    "user.deactivated": "{actor} deactivated {target}.",
+    "user.reactivated": "{actor} reactivated {target}.",
+    "user.deleted": "{actor} deleted {target}.",
+    "invitation.sent": "{actor} invited {target}.",
+    "invitation.accepted": "{target} accepted the invitation.",
+    "invitation.voided": "The invitation of {target} became void ({cause}).",
+    "password.changed": ("{actor} changed the password of {target}.", "{actor} changed their password."),
+    "password.reset_requested": (
+        "{actor} asked for a password reset of {target}.",
+        "{actor} asked for a password reset.",
+    ),
+    "password.reset_completed": "{target} set a new password by the mailed link.",
+    "mfa.enrolled": "{target} enrolled a second factor ({factor_type}).",
+    "mfa.factor_removed": (
+        "{actor} removed a second factor of {target} ({factor_type}).",
+        "{actor} removed a second factor ({factor_type}).",
+    ),
+    "mfa.reset": "{actor} reset the MFA of {target}.",
+    "recovery_codes.generated": "{target} made {count} new recovery codes.",
+    "recovery_codes.used": "{target} used a recovery code, {remaining} remain.",
+    "session.started": "{target} signed in.",
+    "session.ended": (
+        "A session of {target} ended by {actor} ({cause}).",
+        "{actor} ended a session of their own ({cause}).",
+    ),
+    "ip_rule.granted": "An IP rule for a session of {target} was granted.",
+    "ip_rule.revoked": "An IP rule for a session of {target} was revoked.",
+    "organization.created": "{actor} created the organization {target}.",
+    "organization.settings_changed": "{actor} changed the settings of the organization: {changed}.",
+    "role.created": "{actor} created the role {target}.",
+    "role.changed": "{actor} changed the role {target}: {changed}.",
+    "role.removed": "{actor} removed the role {target}.",
+    "api_key.created": "{actor} created the API key {target}.",
+    "api_key.revoked": "{actor} revoked the API key {target} ({cause}).",
+    "schedule.created": "{actor} scheduled an act on {target}.",
+    "schedule.cancelled": "{actor} cancelled a scheduled act on {target}.",
+    "schedule.executed": "A scheduled act on {target} was carried out.",
+    "message.queued": "A message ({kind}) for {target} was queued.",
+    "message.sent": "A message ({kind}) for {target} was sent.",
+    "message.failed": "A message ({kind}) for {target} could not be sent and is tried again.",
+    "message.abandoned": "A message ({kind}) for {target} could not be sent and was given up.",
+    "session_kill.ordered": "All services were told to end the sessions of {target}.",
+    "session_kill.confirmed": "{service} confirmed that it ended {ended} sessions.",
+    "audit.read": "{actor} read the audit.",
+}
+
+ACTS: dict[str, Pair | str] = {
+    "user.create": "create a user",
+    "user.edit": ("edit {target}", "edit themself"),
+    "user.assign_role": ("change the role of {target}", "change their own role"),
+    "user.deactivate": ("deactivate {target}", "deactivate themself"),
+    "user.reactivate": "reactivate {target}",
+    "user.delete": ("delete {target}", "delete themself"),
+    "mfa.reset": ("reset the MFA of {target}", "reset their own MFA"),
+    "password.reset": ("reset the password of {target}", "reset their own password"),
+    "session.start": ("sign in as {target}", "sign in"),
+    "session.end": ("end a session of {target}", "end a session of their own"),
+    "role.create": "create a role",
+    "role.change": "change the role {target}",
+    "role.remove": "remove the role {target}",
+    "api_key.create": "create an API key",
+    "api_key.revoke": "revoke the API key {target}",
+    "organization.change": "change the settings of the organization",
+    "audit.read": "read the audit",
+    "users.read": "read users",
+    "sessions.read": "read sessions",
+    "roles.read": "read roles",
+    "organization.read": "read the organization",
+    "ip_rules.read": "read IP rules",
+    "events.read": "read events",
+    "tokens.introspect": "introspect tokens",
+}
+
+CODES: dict[str, str] = {
+    "last_administrator": "the last administrator of an organization stays",
+    "last_owner": "the last Owner of an organization stays",
+    "owner_protected": "only Owners act on Owners",
+    "target_outranks": "the target holds permissions that they lack",
+    "permission_missing": "the permission is missing",
+    "permission_not_held": "nobody gives a permission that they lack",
+    "person_required": "only a person may do this",
+    "self_action": "nobody does this to themself",
+    "confirmation_required": "the session was not confirmed in the last 10 minutes",
+    "confirmation_refused": "the confirmation was wrong",
+    "confirmation_mismatch": "the typed confirmation did not match",
+    "sign_in_refused": "the sign-in was not accepted",
+    "code_refused": "the code was not accepted",
+    "mfa_not_enabled": "MFA is not enabled",
+    "email_taken": "the e-mail address is taken",
+    "username_taken": "the username is taken",
+    "name_taken": "the name is taken",
+    "role_in_use": "the role is in use",
+    "builtin_role_fixed": "built-in roles do not change",
+    "would_lock_you_out": "it would lock them out",
+    "user_active": "the user is active",
+    "user_inactive": "the user is inactive",
+    "user_invited": "the user has not accepted the invitation yet",
+    "idempotency_key_reused": "the idempotency key was used for something else",
+    "password_too_short": "the password is too short",
+    "password_too_common": "the password is too common",
+}
