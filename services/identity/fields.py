@@ -26,9 +26,7 @@ def _plain(text: str) -> str:
 
 def _email(text: str) -> str:
     try:
-        return validate_email(
-            text.strip(), check_deliverability=False, test_environment=True
-        ).normalized
+        return validate_email(text.strip(), check_deliverability=False, test_environment=True).normalized
     except EmailNotValidError:
         raise ValueError("must be an e-mail address") from None
 

@@ -71,7 +71,9 @@ class Answers:
         return Kept(row["status"], self._sealer.open_json(row["body"], once.claim), row["position"])
 
 
-def once(key: str | None, principal: Principal, method: str, route: str, path: str, body: bytes) -> Once | None:
+def once(
+    key: str | None, principal: Principal, method: str, route: str, path: str, body: bytes
+) -> Once | None:
     """What an `Idempotency-Key` header stands for; None without one.
 
     Raises:

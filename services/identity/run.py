@@ -208,7 +208,9 @@ def _facts(origin: Origin, draft: Draft) -> Iterable[Fact]:
         yield Fact(new_id("evt", action_ms), stream, versions[stream], event, origin.now)
 
 
-def _rows(origin: Origin, facts: tuple[Fact, ...], sealers: Mapping[str, Sealer]) -> tuple[tuple[Any, ...], ...]:
+def _rows(
+    origin: Origin, facts: tuple[Fact, ...], sealers: Mapping[str, Sealer]
+) -> tuple[tuple[Any, ...], ...]:
     action = new_id("act")
     return tuple(_row(origin, fact, action, sealers) for fact in facts)
 

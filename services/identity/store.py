@@ -19,9 +19,9 @@ from typing import Any, ClassVar
 
 from muster_contracts.events import Event
 
-from services.kit.sql import named
 from services.kit.errors import Unavailable
 from services.kit.postgres import DATABASE_AWAY, Connection, connect
+from services.kit.sql import named
 from services.kit.telemetry import logger
 
 log = logger(__name__)

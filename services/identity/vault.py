@@ -150,7 +150,9 @@ class StoreKeyToken(Write):
 
 @dataclass(frozen=True, slots=True)
 class DropKeyToken(Write):
-    sql: ClassVar[str] = "WITH gone AS (DELETE FROM api_key_use WHERE key = $1) DELETE FROM api_key_tokens WHERE key = $1"
+    sql: ClassVar[str] = (
+        "WITH gone AS (DELETE FROM api_key_use WHERE key = $1) DELETE FROM api_key_tokens WHERE key = $1"
+    )
     removes: ClassVar[bool] = True
     key: str
 

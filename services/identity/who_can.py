@@ -23,7 +23,7 @@ async def who_can(connection: Connection, principal: Principal, error: MusterErr
         return {}
     roles = [name for name, held in rights.BUILTIN.items() if permission in held]
     rows = await connection.fetch(
-        'SELECT u.id, u.name FROM users u JOIN roles r ON r.id = u.role '
+        "SELECT u.id, u.name FROM users u JOIN roles r ON r.id = u.role "
         "WHERE u.org = $1 AND u.status = 'active' AND u.has_password AND u.id <> $2 "
         "AND (r.builtin = ANY($3::text[]) OR $4::text = ANY(r.permissions) AND r.builtin IS NULL) "
         "ORDER BY r.builtin = 'owner' DESC, u.created_at, u.id LIMIT $5",

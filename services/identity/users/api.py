@@ -13,10 +13,11 @@ from pydantic import Field
 
 from services.identity import access
 from services.identity.access import PersonRequired
+from services.identity.command import add_command
 from services.identity.fields import Email, Labels, Name, Phone, Timezone, Username, login_claim
 from services.identity.links import INVITATION, StoreLink, VoidLinks, new_link
 from services.identity.permissions import MEMBER
-from services.identity.routes import MAX_REASON, Call, Reason, Route, Services, add_command
+from services.identity.routes import MAX_REASON, Call, Reason, Route, Services
 from services.identity.rules import By, VersionConflict
 from services.identity.run import Draft
 from services.identity.store import Claim
@@ -260,13 +261,11 @@ async def resend_invitation(connection: Connection, call: Call[Reason]) -> Draft
 
 async def end_sessions(connection: Connection, call: Call[Reason]) -> Draft:
     situation = await situation_of(connection, call)
-    command = decider.EndSessions(
-        by(call), new_id("kil"), call.path.get("session"), call.expected_version
-    )
+    command = decider.EndSessions(by(call), new_id("kil"), call.path.get("session"), call.expected_version)
     events = await checked(connection, call, situation, command)
-    effects = {
-        name: n for name, n in count_effects(events).items() if name != "api_keys_revoked"
-    } | {"kill": command.kill if events else None}
+    effects = {name: n for name, n in count_effects(events).items() if name != "api_keys_revoked"} | {
+        "kill": command.kill if events else None
+    }
     return draft(situation, events, call.principal.now, effects=effects)
 
 

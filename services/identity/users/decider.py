@@ -348,5 +348,3 @@ def _end_sessions(situation: Situation, command: EndSessions) -> list[Event]:
             raise NotFound
     rules.check_version(situation.user.version, command.expected_version)
     return end_sessions(situation.user.id, chosen, "ended_by_administrator", command.kill)
-
-

@@ -19,9 +19,7 @@ def end_sessions(user: str, sessions: Iterable[LiveSession], cause: str, kill: s
     for session in sessions:
         events.append(SessionEnded(user=user, session=session.id, cause=cause, kill=kill))
         if rule := session.rule:
-            events.append(
-                IpRuleRevoked(user=user, session=session.id, id=rule.id, network=rule.network)
-            )
+            events.append(IpRuleRevoked(user=user, session=session.id, id=rule.id, network=rule.network))
     return events
 
 

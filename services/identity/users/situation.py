@@ -27,7 +27,7 @@ class Role:
 
     @property
     def administers(self) -> bool:
-        return rights.ADMINISTRATION <= self.permissions
+        return self.permissions >= rights.ADMINISTRATION
 
 
 @dataclass(frozen=True, slots=True)
