@@ -2,90 +2,34 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import AsyncIterator
 
 import pytest
 from muster_contracts.events import Change
-from muster_contracts.topics import ALL
 from muster_contracts.users import UserRenamed
 
-from services.identity.directory import Directory
-from services.identity.relay import IdentityLog
-from services.kit import topics
 from services.kit.leader import LeadershipLost
-from services.kit.persons import PersonKeys
-from services.kit.postgres import connect
 from services.kit.relay import Health, Relay, take_over
-from services.kit.sealing import MasterKeys
-from tests.support.identity_log import LogWriter, new_master
-from tests.support.plain_kafka import Read, read_until
+from tests.support.identity_log import new_master
+from tests.support.identity_place import (
+    DIRECTORY,
+    USERS,
+    Place,
+    open_place,
+    positions,
+    renaming,
+    sequences,
+    until,
+)
 from tests.support.servers import KafkaServer, PostgresServer
-
-USERS, DIRECTORY = "muster.users", "muster.directory"
-
-
-@dataclass
-class Place:
-    url: str
-    kafka: KafkaServer
-    log: LogWriter
-
-    def relay(self, *, again_seconds: float = 3600, master: str | None = None) -> Relay:
-        keys = PersonKeys(MasterKeys.parse(master or self.log.master))
-        source = IdentityLog(keys, Directory(again_seconds))
-        return Relay(self.url, self.kafka.bootstrap, source, name="identity")
-
-    async def cursor(self) -> int:
-        return await self.log.connection.fetchval("SELECT position FROM relay_cursor") or 0
-
-    async def published(self, position: int, seconds: float = 30) -> None:
-        await until(lambda: self._is_past(position), seconds)
-
-    async def read(self, topic: str, enough: Callable[[list[Read]], Any]) -> list[Read]:
-        return await read_until(self.kafka.bootstrap, [topic], self.log.org, enough)
-
-    async def _is_past(self, position: int) -> bool:
-        return await self.cursor() >= position
-
-
-async def until(condition: Callable[[], Awaitable[Any]], seconds: float = 30) -> None:
-    async with asyncio.timeout(seconds):
-        while not await condition():
-            await asyncio.sleep(0.02)
 
 
 @pytest.fixture
 async def place(postgres_server: PostgresServer, kafka_server: KafkaServer) -> AsyncIterator[Place]:
-    await topics.create(kafka_server.bootstrap, ALL)
-    name = postgres_server.create_migrated_database("identity")
-    connection = await connect(postgres_server.url(name))
-    try:
-        log = await LogWriter(connection).begin()
-        yield Place(postgres_server.url(name, "identity"), kafka_server, log)
-    finally:
-        await connection.close()
-        postgres_server.drop_database(name)
-
-
-def positions(records: list[Read]) -> list[int]:
-    """Of the first occurrence of each event, in the order of reading per key."""
-    seen: dict[str, int] = {}
-    for record in records:
-        seen.setdefault(record.headers["ce_id"], int(record.headers["ce_position"]))
-    return list(seen.values())
-
-
-def sequences(records: list[Read]) -> dict[str, list[int]]:
-    """Stream → sequence of the first occurrence of each event, in the order of the partition."""
-    found: dict[str, dict[int, None]] = {}
-    for record in records:
-        found.setdefault(record.headers["ce_subject"], {})[int(record.headers["ce_sequence"])] = None
-    return {stream: list(numbers) for stream, numbers in found.items()}
+    async with open_place(postgres_server, kafka_server) as place:
+        yield place
 
 
 async def test_a_stranger_reads_each_event_with_exactly_the_promised_headers(place: Place):
@@ -136,7 +80,7 @@ async def test_events_of_many_users_keep_their_order_and_come_once(place: Place)
 async def test_a_page_larger_than_a_batch_arrives_in_order(place: Place):
     user = await place.log.create_user()
     long = "x" * 400_000
-    last = await place.log.append(*(_renaming(user, f"{long}{n}") for n in range(6)))
+    last = await place.log.append(*(renaming(user, f"{long}{n}") for n in range(6)))
     async with place.relay().running():
         await place.published(last)
     records = await place.read(USERS, lambda found: len(found) >= last)
@@ -302,12 +246,8 @@ async def test_a_user_whose_row_is_gone_without_a_deletion_gets_no_tombstone(pla
     assert await place.cursor() == 0
 
 
-def _renaming(user: str, name: str) -> UserRenamed:
-    return UserRenamed(user=user, name=Change(old=None, new=name))
-
-
 def _renamings(users: list[str], n: int) -> list[UserRenamed]:
-    return [_renaming(user, f"Person {n}") for user in users]
+    return [renaming(user, f"Person {n}") for user in users]
 
 
 async def _fails(relay: Relay) -> bool:
