@@ -1,17 +1,48 @@
 # Needs Python >= 3.11 and make, nothing else. `make help` lists the commands.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev lock
+.PHONY: help up down reset test lint types fmt borders verify setup setup-dev lock
 SHELL := /bin/sh
 PY := .venv/bin/python -P
+MUSTER := @$(PY) -m services.cli.main
+T ?= tests
 
 help:  ## Show this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+up: setup  ## Start everything; with DETACH=1 in the background
+	@exec $(PY) -m services.cli.main up $(if $(DETACH),--detach)
+
+down: setup  ## Stop what `make up` started
+	$(MUSTER) down
+
+reset: setup  ## Stop it and delete its data
+	$(MUSTER) reset
+
+test: setup-dev  ## Run all tests on real servers, or those of T=path
+	@$(PY) -m pytest "$(T)"
+
+lint: setup-dev  ## Check style, and which module may import which
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@.venv/bin/python -c 'from importlinter.cli import lint_imports_command as run; run()'
+
+types: setup-dev  ## Check types (pyright, strict)
+	@$(PY) -m pyright
+
+fmt: setup-dev  ## Format the code
+	@$(PY) -m ruff check --fix --quiet . || true
+	@$(PY) -m ruff format .
+
+verify: setup-dev  ## Check that generated files are up to date
+	@$(PY) -m muster_contracts.generate --check
 
 setup:  ## Make .venv with what `make up` needs (done by itself)
-	@cmp -s requirements.lock .venv/requirements.lock || sh deploy/local/python.sh deploy/local/environment.py
+	@cmp -s requirements.lock .venv/requirements.lock \
+	  || sh deploy/local/python.sh deploy/local/environment.py
 
 setup-dev:  ## Make .venv with everything (done by itself)
-	@cmp -s requirements-dev.lock .venv/requirements-dev.lock || sh deploy/local/python.sh deploy/local/environment.py --dev
+	@cmp -s requirements-dev.lock .venv/requirements-dev.lock \
+	  || sh deploy/local/python.sh deploy/local/environment.py --dev
 
 lock:  ## Renew both lock files from pyproject.toml (needs uv)
 	UV_PYTHON_DOWNLOADS=never uv pip compile -q --generate-hashes --universal --python-version 3.11 \

@@ -161,7 +161,14 @@ def _unprivileged() -> tuple[str, ...]:
     if os.geteuid():
         return ()
     nobody = pwd.getpwnam("nobody")
-    become = ("setpriv", f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups")
+    # The kernel forgets what a process is to be told at its parent's death when it becomes someone else.
+    become = (
+        "setpriv",
+        "--pdeathsig=INT",
+        f"--reuid={nobody.pw_uid}",
+        f"--regid={nobody.pw_gid}",
+        "--clear-groups",
+    )
     files = (*become, "--inh-caps=+dac_override", "--ambient-caps=+dac_override")
     try:
         for command in (files, become):
