@@ -223,7 +223,7 @@ def _of_key(row: Record) -> Principal:
             reads[row["role"]] = row["role_version"]
     return Principal(
         type="user" if personal else "service", id=row["user"] if personal else row["service"],
-        name=row["user_name"] if personal else row["key_name"], user=row["user"] if personal else None,
+        name=row["user_name"] if personal else row["service_name"], user=row["user"] if personal else None,
         role=row["role"] if personal else None, role_name=row["role_name"] if personal else None,
         builtin=None, permissions=held, organization=OrganizationSettings.of_row(row["organization"]),
         session=None, key=row["key"], reads=reads, now=row["now"],

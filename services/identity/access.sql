@@ -20,7 +20,7 @@ WHERE t.hash = $1
 
 -- name: api_key
 -- A personal key counts while its user is Active; a service account's whoever is responsible.
-SELECT k.id AS key, k.name AS key_name, k.permissions, k.service, k."user", k.version AS key_version,
+SELECT k.id AS key, k.permissions, k.service, k.service_name, k."user", k.version AS key_version,
        u.name AS user_name, r.id AS role, r.name AS role_name, r.builtin,
        coalesce(r.permissions, '{}') AS role_permissions, r.version AS role_version,
        to_jsonb(o) AS organization,

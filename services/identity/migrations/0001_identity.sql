@@ -176,6 +176,7 @@ CREATE TABLE api_keys (
     permissions text[]      NOT NULL,
     "user"      text,                                   -- owner of a personal key, or who answers for the service
     service     text,                                   -- svc_… of a service account; null: a personal key
+    service_name text,                                  -- a key of a service account signs in under it
     created_at  timestamptz NOT NULL,
     expires_at  timestamptz,
     version     integer     NOT NULL
