@@ -1,7 +1,8 @@
 """Who is calling: a session or an API key becomes a `Principal`, with the heads that its rights rest on.
 
-Asked anew on every request, from the tables that the commit writes: no cache, no self-contained token. The heads
-go into every unit of the caller, so that nothing of theirs commits after the event that took the right away.
+Asked anew on every request, from the tables that the commit writes: no cache, no self-contained token. The
+heads go into every unit of the caller, so that nothing of theirs commits after the event that took the right
+away.
 """
 
 from __future__ import annotations
@@ -65,8 +66,8 @@ class Session:
 class Principal:
     """A caller whose credential holds, and what they may do right now.
 
-    `reads` are the heads that this rests on (guard `access:usr_…`, a custom role, an API key) → their versions.
-    `now` is the database's time of the look-up.
+    `reads` are the heads that this rests on (guard `access:usr_…`, a custom role, an API key) → their
+    versions. `now` is the database's time of the look-up.
     """
 
     type: str

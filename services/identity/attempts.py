@@ -1,7 +1,7 @@
 """Refused attempts: each is an event of its own (`attempt.refused`, stream `att_…`), through the same log.
 
-After the tenth in a minute from one address, the rest of that minute is summed up in one counted event, so that
-a flood can neither fill the log nor hide in it.
+After the tenth in a minute from one address, the rest of that minute is summed up in one counted event, so
+that a flood can neither fill the log nor hide in it.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class Attempts:
         return window
 
     async def _write(self, origin: Origin, event: AttemptRefused) -> int | None:
-        async def decide(connection: Connection) -> tuple[Origin, Draft]:
+        async def decide(_: Connection) -> tuple[Origin, Draft]:
             return origin, Draft(events=[event], streams=[new_id("att")])
 
         return (await self._runner.run(decide)).position

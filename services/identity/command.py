@@ -32,7 +32,8 @@ from services.kit.http import STATUS, RequestContext, read_body, read_query
 from services.kit.postgres import Connection
 
 REFUSALS_KEPT = frozenset({400, 403, 404, 409, 422})
-"""An idempotency key also keeps these, except `confirmation_required`: that one is asked again after the proof."""
+"""An idempotency key also keeps these, except `confirmation_required`: that one is asked again after the
+proof."""
 
 
 def add_command(app: FastAPI, services: Services, route: Route, decide: Decision) -> None:
@@ -180,7 +181,7 @@ class _Command:
             return replace(origin_of(principal, self._context), reads={}), Draft(claims=(claim,))
 
         try:
-            await self._services.runner.run(decide, answer=lambda *_: kept)
+            await self._services.runner.run(decide, answer=lambda _draft, _facts: kept)
         except _AnsweredMeanwhile:
             return  # a parallel repeat was refused first, with the same words
 

@@ -1,8 +1,8 @@
 """The HTTP side of a command and of a read: one pipeline, in the order of checks of api.md §2.
 
-401 → 403 of the route → idempotency key → 400 → (404 … 409, decided with the write) → the answer. A capability's
-`api.py` says what is asked and what follows; that it is asked in this order, answered in one shape, replayed,
-and recorded when refused, is said here once.
+401 → 403 of the route → idempotency key → 400 → (404 … 409, decided with the write) → the answer. A
+capability's `api.py` says what is asked and what follows; that it is asked in this order, answered in one
+shape, replayed, and recorded when refused, is said here once.
 """
 
 from __future__ import annotations
@@ -81,7 +81,8 @@ class Route:
     """What is true of a route before its decision is asked.
 
     Args:
-        permissions: any one of them opens it; a decision checks the rest field by field. Empty: every session.
+        permissions: any one of them opens it; a decision checks the rest field by field. Empty: every
+        session.
         act: how audit names an attempt at it.
         fresh: it needs a confirmed session (° in api.md), so no API key.
         person: it needs a signed-in person.
@@ -183,11 +184,16 @@ def answer(services: Services, org: str, document: Any, position: int | None, st
     if position is not None:
         headers["Muster-Position"] = services.opaque.position(org, position)
     if document is None:
-        return Response(status_code=204 if status == 200 else status, headers=headers)
-    user = document.get("user", document) if isinstance(document, dict) else None  # pyright: ignore
-    if isinstance(user, dict) and isinstance(user.get("version"), int):  # pyright: ignore
-        headers["ETag"] = f'"{user["version"]}"'
+        return Response(status_code=204, headers=headers)
+    if (version := _version_shown(document)) is not None:
+        headers["ETag"] = f'"{version}"'
     return Response(dumps(document), status, headers=headers, media_type="application/json")
+
+
+def _version_shown(document: dict[str, Any]) -> int | None:
+    """The version of the user that a document is, or holds as `user`."""
+    user = document.get("user") or document
+    return user.get("version") if isinstance(user, dict) else None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
 
 
 async def refusal(

@@ -78,8 +78,8 @@ class ConfirmationMismatch(RuleRefusal, Unprocessable):
 class By:
     """Who acts: a person by their user id (None for a service or an operator), with what they hold.
 
-    `confirmed` is whether a fresh proof was given, or none is asked. `sovereign` is the system, an operator, or the
-    person acting on their own account: rules about rank do not apply.
+    `confirmed` is whether a fresh proof was given, or none is asked. `sovereign` is the system, an operator,
+    or the person acting on their own account: rules about rank do not apply.
     """
 
     id: str | None

@@ -1,7 +1,7 @@
 """Runs decisions: read, decide, commit one unit, and again when something moved meanwhile.
 
-A decision is a function from a connection to a `Draft`. It reads what it needs together with the versions of the
-heads that guard it, calls a pure decider, and says what is to be kept. Nothing here knows a rule.
+A decision is a function from a connection to a `Draft`. It reads what it needs together with the versions of
+the heads that guard it, calls a pure decider, and says what is to be kept. Nothing here knows a rule.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class Busy(Unavailable):
 class Origin:
     """Who does it, from where and why: stamped onto every event of the unit.
 
-    `reads` are the heads that the actor's right rests on. `recorded_at` is None outside of seeding: the database
-    says when it recorded.
+    `reads` are the heads that the actor's right rests on. `recorded_at` is None outside of seeding: the
+    database says when it recorded.
     """
 
     org: str
@@ -63,7 +63,8 @@ class Draft:
     """What a decision wants kept, and what its caller is answered.
 
     Args:
-        events: in the order of api.md §3's table; their streams start at `reads` (0 where absent: a new stream).
+        events: in the order of api.md §3's table; their streams start at `reads` (0 where absent: a new
+        stream).
         streams: stream of each event where the event itself does not name it (attempts).
         reads: heads that the decision relied on, beside the actor's.
         touches: guards that it advances; each must be in `reads`.

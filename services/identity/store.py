@@ -1,11 +1,12 @@
 """The log's writer: makes units durable, many in one transaction, positions drawn last.
 
-A *unit* is all that one decision wants kept: its events, the heads that it relied on, claims, keys, vault writes
-and the idempotent answer. Either all of it is in the log and the read models when `commit` returns, or none.
+A *unit* is all that one decision wants kept: its events, the heads that it relied on, claims, keys, vault
+writes and the idempotent answer. Either all of it is in the log and the read models when `commit` returns, or
+none.
 
 The order of statements is what keeps positions dense and in commit order (design §2, "Group commit"):
-heads are locked in id order, conflicts are found in memory, claims are inserted before anything else of a unit
-is written, and the one-row counter `log_head` is taken by the last statement before the commit.
+heads are locked in id order, conflicts are found in memory, claims are inserted before anything else of a
+unit is written, and the one-row counter `log_head` is taken by the last statement before the commit.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field
 from datetime import datetime
 from itertools import groupby
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from muster_contracts.events import Event
 
@@ -90,7 +91,8 @@ class Unit:
         org: of every event in it.
         facts: in the order in which they get their positions; dense per stream, after `reads[stream]`.
         rows: the log's rows of the facts (without position and epoch), sealed; column order of `append.sql`.
-        reads: every head that the decision relied on → its version then; 0 for a head that must not exist yet.
+        reads: every head that the decision relied on → its version then; 0 for a head that must not exist
+        yet.
         touches: guards among `reads` that this unit advances.
         claims: must be free, else Conflict.
         releases: claims given up.
@@ -134,7 +136,7 @@ class Store:
         self._connection: Connection | None = None
         self._task: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> Store:
+    async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._write_forever(), name="writer")
         return self
 
@@ -158,7 +160,8 @@ class Store:
 
         Raises:
             Conflict: a head moved, or a claim is taken: read and decide again.
-            Unavailable: the database is away. The unit may have been committed when it went away in the middle
+            Unavailable: the database is away. The unit may have been committed when it went away in the
+            middle
                 of the commit; who needs to know repeats the request with its idempotency key.
         """
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -190,7 +193,7 @@ class Store:
         except Exception as error:
             await self._drop_connection()
             if len(units) == 1:
-                log.error("unit failed", exc_info=error)
+                log.exception("unit failed")
                 return [error]
             log.warning("batch failed, its units are tried alone", error=type(error).__name__)
             return [outcome for unit in units for outcome in await self._write([unit])]
@@ -305,8 +308,8 @@ class _Batch:
             await self._db.executemany(SQL["insert_keys"], keys)
         writes = [write for unit in units for write in unit.writes]
         writes.sort(key=lambda w: (not w.removes, type(w).__name__))
-        for kind, group in groupby(writes, key=type):
-            await self._db.executemany(kind.sql, [astuple(write) for write in group])
+        for sql, group in groupby(writes, key=lambda w: w.sql):
+            await self._db.executemany(sql, [astuple(write) for write in group])
 
     async def _append(self, units: list[Unit]) -> list[int]:
         rows = [row for unit in units for row in unit.rows]

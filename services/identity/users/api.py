@@ -43,7 +43,7 @@ class InviteBody(Body):
     username: Username | None = None
     phone: Phone | None = None
     timezone: Timezone | None = None
-    labels: Labels = []
+    labels: Labels = Field(default_factory=list[str])
     reason: str | None = Field(default=None, max_length=MAX_REASON)
 
 

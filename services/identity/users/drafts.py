@@ -29,8 +29,8 @@ from services.identity.users.state import User, evolve
 from services.identity.users.view import of_state
 
 MOVES_ACCESS = (
-    SessionEvent, UserDeactivated, UserReactivated, UserDeleted, UserRoleChanged, InvitationAccepted, MfaReset,
-    PasswordChanged, PasswordResetCompleted, PasswordResetRequested,
+    SessionEvent, UserDeactivated, UserReactivated, UserDeleted, UserRoleChanged, InvitationAccepted,
+    MfaReset, PasswordChanged, PasswordResetCompleted, PasswordResetRequested,
 )  # fmt: skip
 """After any of these the person's way in is another one: guard `access:usr_…`."""
 MOVES_OWNERS = (

@@ -58,9 +58,12 @@ def _concerns(fact: Fact) -> bool:
 
 def user_of(row: Record | dict[str, Any]) -> User:
     """The state that a row of `users` holds."""
-    values = {name: row[name] for name in _STATE}
-    factors = tuple(Factor(f["id"], f["type"], datetime.fromisoformat(f["added_at"])) for f in row["factors"])
-    return User(**values | {"labels": tuple(row["labels"]), "factors": factors})
+    values: dict[str, Any] = {name: row[name] for name in _STATE}
+    values["labels"] = tuple(row["labels"])
+    values["factors"] = tuple(
+        Factor(f["id"], f["type"], datetime.fromisoformat(f["added_at"])) for f in row["factors"]
+    )
+    return User(**values)
 
 
 def row_of(user: User) -> dict[str, Any]:

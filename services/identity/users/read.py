@@ -1,4 +1,6 @@
-"""Reading what decisions about people need. Source: tables users, roles, sessions, api_keys, links, claims, heads."""
+"""Reading what decisions about people need. Source: tables users, roles, sessions, api_keys, links, claims,
+heads.
+"""
 
 from __future__ import annotations
 

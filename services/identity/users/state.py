@@ -1,7 +1,7 @@
 """A user as the log tells it: the state that deciders judge and that table `users` holds.
 
-One fold for all of it (`evolve`): the row, the answer to a command and the rebuilt table are the same function of
-the same events.
+One fold for all of it (`evolve`): the row, the answer to a command and the rebuilt table are the same
+function of the same events.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ class Factor:
 class User:
     """One person in one organization; `role` is a role's id, `version` that of the `usr_` stream.
 
-    `accepted` stays true once an invitation was accepted: an inactive person who never did is reactivated as invited.
+    `accepted` stays true once an invitation was accepted: an inactive person who never did is reactivated as
+    invited.
     """
 
     id: str
@@ -114,7 +115,7 @@ def _created(org: str, event: UserCreated, at: datetime) -> User:
     )  # fmt: skip
 
 
-def _changed(user: User, event: UserEvent, at: datetime) -> User:  # noqa: C901, PLR0911 (a table of events)
+def _changed(user: User, event: UserEvent, at: datetime) -> User:  # noqa: C901 (a table of events)
     match event:
         case UserRenamed(name=change):
             return replace(user, name=change.new or "")
