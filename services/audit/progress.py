@@ -8,10 +8,13 @@ Source: tables `records` and `parked`; sink: the one row of `progress`, which on
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 from services.kit.errors import Unavailable
+from services.kit.parked import describe
 from services.kit.postgres import Pool
+from services.kit.telemetry import logger
+
+log = logger(__name__)
 
 POLL_SECONDS = 1.0
 WAIT_SECONDS = 5.0
@@ -44,7 +47,7 @@ class Progress:
             self.epoch, self.position = row["epoch"], row["position"]
         await self.advance()
 
-    async def run(self, on_error: Callable[[Exception], None]) -> None:
+    async def run(self) -> None:
         """Keep counting until cancelled."""
         while True:
             try:
@@ -56,7 +59,7 @@ class Progress:
             try:
                 await self.advance()
             except Exception as error:  # noqa: BLE001 # whatever it is, the next second tries again
-                on_error(error)
+                log.warning("progress cannot be counted", error=describe(error))
                 await asyncio.sleep(POLL_SECONDS)
 
     async def advance(self) -> None:

@@ -19,6 +19,8 @@ class Sort:
     descending: bool = False
     cast: str = "text"
     """SQL type that the value of a cursor is cast to."""
+    nullable: bool = True
+    """False lets an index give the order, and find a page by its first row."""
 
 
 def parse_sort(text: str | None, columns: dict[str, Sort], default: str) -> list[Sort]:
@@ -33,7 +35,7 @@ def parse_sort(text: str | None, columns: dict[str, Sort], default: str) -> list
         if name not in columns:
             raise Invalid(f"sort knows {', '.join(sorted(columns))}")
         known = columns[name]
-        chosen.append(Sort(known.column, part.startswith("-"), known.cast))
+        chosen.append(Sort(known.column, part.startswith("-"), known.cast, known.nullable))
     return chosen
 
 
@@ -66,11 +68,7 @@ class Pages:
             direction, values = read[0], read[1:]
         backwards = direction == "previous"
         terms = [*self.sorts, self.tie]
-        order = ", ".join(
-            f"({t.column}) IS NULL {'DESC' if backwards else 'ASC'}, "
-            f"{t.column} {'DESC' if t.descending != backwards else 'ASC'}"
-            for t in terms
-        )
+        order = ", ".join(_order(term, backwards) for term in terms)
         where, args = "true", []
         if values is not None:
             where, args = _after(terms, values, backwards, first_arg)
@@ -101,8 +99,17 @@ class Pages:
         return self.opaque.cursor(self.org, self.query, [direction, *values])
 
 
+def _order(term: Sort, backwards: bool) -> str:
+    order = f"{term.column} {'DESC' if term.descending != backwards else 'ASC'}"
+    if not term.nullable:
+        return order
+    return f"({term.column}) IS NULL {'DESC' if backwards else 'ASC'}, {order}"
+
+
 def _after(terms: list[Sort], values: list[Any], backwards: bool, first_arg: int) -> tuple[str, list[Any]]:
     """Rows that sort after these values: equal in the first terms, greater in the next, for each length."""
+    if not any(t.nullable for t in terms) and len({t.descending for t in terms}) == 1:
+        return _after_row(terms, values, backwards, first_arg)
     alternatives: list[str] = []
     equal: list[str] = []
     args: list[Any] = []
@@ -117,3 +124,13 @@ def _after(terms: list[Sort], values: list[Any], backwards: bool, first_arg: int
         alternatives.append(" AND ".join([*equal, step]))
         equal.append(f"({term.column}) IS NOT DISTINCT FROM {parameter}")
     return "(" + " OR ".join(f"({a})" for a in alternatives) + ")", args
+
+
+def _after_row(
+    terms: list[Sort], values: list[Any], backwards: bool, first_arg: int
+) -> tuple[str, list[Any]]:
+    """The same where one comparison of rows says it, which an index can follow."""
+    columns = ", ".join(t.column for t in terms)
+    parameters = ", ".join(f"${first_arg + n}::text::{t.cast}" for n, t in enumerate(terms))
+    args = [str(value) for _, value in zip(terms, values, strict=True)]
+    return f"({columns}) {'<' if terms[0].descending != backwards else '>'} ({parameters})", args
