@@ -1,7 +1,7 @@
-"""Puts a mail into words: one template each, rendered into an HTML and a text frame, so that both say the same.
+"""Puts a mail into words: one template each, rendered into an HTML and a text frame: both say the same.
 
-A template fills the blocks of the frames: `subject`, `preview`, `heading`, `opening`, `button` (where there is a
-link), `warning`; `details` is a list of label and value. Names and addresses come from people: they are made
+A template fills the blocks of the frames: `subject`, `preview`, `heading`, `opening`, `button` (where there is
+a link), `warning`; `details` is a list of label and value. Names and addresses come from people: they are made
 harmless here, once, before any template sees them.
 """
 
@@ -12,11 +12,12 @@ import re
 import shlex
 import textwrap
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from css_inline import CSSInliner
@@ -82,7 +83,7 @@ class Renderer:
         """
         self._console, self._gateway = console.rstrip("/"), gateway and gateway.rstrip("/")
         self._html = _environment(
-            escaped=True, paragraphs=_html_paragraphs, strong=lambda text: Markup("<strong>{}</strong>").format(text)
+            escaped=True, paragraphs=_html_paragraphs, strong=Markup("<strong>{}</strong>").format
         )
         self._text = _environment(escaped=False, paragraphs=_text_paragraphs, strong=str)
         self._inline = CSSInliner(load_remote_stylesheets=False, keep_at_rules=True)
@@ -103,7 +104,7 @@ class Renderer:
             self._inline.inline(html),
         )
 
-    def _values(self, facts: Facts) -> Mapping[str, object]:
+    def _values(self, facts: Facts) -> dict[str, Any]:
         moment = partial(_moment, zone=_zone(facts.timezone))
         organization, support = clean(facts.organization), facts.support and clean(facts.support)
         return {
@@ -130,7 +131,7 @@ class Renderer:
 
 
 def clean(text: str) -> str:
-    """One line without control and direction characters, not too long, and nothing a mail program makes a link of."""
+    """One line, not too long, without control and direction characters, and without what looks like an address."""
     plain = "".join(" " if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in text)
     plain = "".join(c for c in plain if unicodedata.category(c) != "Cf")
     plain = " ".join(plain.split())
@@ -150,13 +151,12 @@ def _environment(
 ) -> Environment:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=escaped,
+        autoescape=escaped,  # noqa: S701 (off for plain text only)
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"paragraphs": paragraphs, "linked": _linked}
-    environment.globals["strong"] = strong
+    environment.filters |= {"paragraphs": paragraphs, "strong": strong, "linked": _linked}
     return environment
 
 
@@ -175,7 +175,7 @@ def _text_paragraphs(text: str) -> str:
 
 
 def _linked(text: str) -> Markup:
-    """A support contact as it can be clicked on: a mailbox or an https address; anything else is just text."""
+    """A support contact that can be clicked on: a mailbox or an https address; anything else is just text."""
     if _MAILBOX.fullmatch(text):
         return Markup('<a href="mailto:{0}">{0}</a>').format(text)
     if text.startswith("https://"):
