@@ -206,7 +206,9 @@ def _facts(origin: Origin, draft: Draft) -> Iterable[Fact]:
         if stream is None:
             raise ValueError(f"{event.type} needs a stream")
         versions[stream] = versions.get(stream, 0) + 1
-        yield Fact(new_id("evt", action_ms), stream, versions[stream], event, origin.now)
+        yield Fact(
+            new_id("evt", action_ms), stream, versions[stream], event, origin.now, origin.ip, origin.user_agent
+        )  # fmt: skip
 
 
 def _rows(

@@ -43,13 +43,18 @@ class Conflict(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """An event with its place in its stream and what the log's row says beside it."""
+    """An event with its place in its stream and what the log's row says beside it.
+
+    `ip` and `user_agent` are those of who did it.
+    """
 
     id: str
     stream: str
     version: int
     event: Event
     occurred_at: datetime
+    ip: str | None = None
+    user_agent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
