@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from services.cli import config, doctor, local, migrations, parked
+from services.cli import config, doctor, events, local, migrations, parked
 from services.kit.settings import SettingsError
 
 USAGE = 2
@@ -26,6 +26,7 @@ app.command("reset")(local.reset)
 app.command("migrate")(migrations.migrate)
 app.command("doctor")(doctor.doctor)
 app.add_typer(config.app, name="config")
+app.add_typer(events.app, name="events")
 app.add_typer(parked.app, name="parked")
 
 
