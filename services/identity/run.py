@@ -233,5 +233,5 @@ def _row(origin: Origin, fact: Fact, action: str, sealers: Mapping[str, Sealer])
         fact.id, origin.org, fact.stream, fact.version, event.type, event.version, action,
         fact.occurred_at, origin.recorded_at, origin.request_id, origin.traceparent, origin.causation_id,
         origin.session_id, origin.actor.type, origin.actor.id, person, dumps(sealed.open),
-        person if sealed.target else None, sealed.target, actor_key if sealed.actor else None, sealed.actor,
+        person if parts.target else None, sealed.target, actor_key if parts.actor else None, sealed.actor,
     )  # fmt: skip
