@@ -29,8 +29,9 @@ class OrganizationSettings:
     @classmethod
     def of_row(cls, row: Any) -> OrganizationSettings:
         """From a row (or its JSON object) of table `organizations`."""
-        values = {field.name: row[field.name] for field in fields(cls)}
-        return cls(**values | {"sign_in_networks": tuple(values["sign_in_networks"])})
+        values: dict[str, Any] = {field.name: row[field.name] for field in fields(cls)}
+        values["sign_in_networks"] = tuple(values["sign_in_networks"])
+        return cls(**values)
 
     @property
     def shortest_password(self) -> int:

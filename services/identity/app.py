@@ -1,0 +1,148 @@
+"""Identity's process: `python -m services.identity.app`. Everything it holds is opened and put together here."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Any
+
+from fastapi import Depends, FastAPI, Request
+from fastapi.responses import JSONResponse
+
+from services.identity.api_keys import api as api_keys
+from services.identity.attempts import Attempts
+from services.identity.background import running
+from services.identity.bootstrap import Identity, is_migrated, master_keys, open_identity, wait_until_prepared
+from services.identity.credentials.passwords import Hasher
+from services.identity.idempotency import Answers
+from services.identity.organizations import api as organizations
+from services.identity.roles import api as roles
+from services.identity.routes import Services
+from services.identity.throttles import Throttles
+from services.identity.users import api as users
+from services.kit import telemetry
+from services.kit.errors import Unauthenticated
+from services.kit.http import create_app
+from services.kit.positions import Opaque
+from services.kit.postgres import DATABASE_AWAY
+from services.kit.sealing import KEY_BYTES
+from services.kit.server import serve
+from services.kit.settings import Settings, SettingsError, load
+
+USAGE = 2
+OPENAPI = "/internal/openapi.json"
+CAPABILITIES = (users, organizations, roles, api_keys)
+
+
+def create(settings: Settings) -> FastAPI:
+    """The process as an application; its routes are there once it has started.
+
+    Raises:
+        SettingsError: something that it cannot do without is not set.
+    """
+    keys = settings.service_keys
+    callers = {
+        "gateway": keys.gateway_identity.get_secret_value(),
+        "audit": keys.audit_identity.get_secret_value(),
+        "notifier": keys.notifier_identity.get_secret_value(),
+    }
+    for name, key in callers.items():
+        if not key:
+            raise SettingsError(f"MUSTER_SERVICE_KEYS__{name.upper()}_IDENTITY is not set")
+    answers = Answers(master_keys(settings).derive("answers"))
+    opaque = Opaque(secret(settings.keys.positions.get_secret_value(), "MUSTER_KEYS__POSITIONS"))
+    lookup = secret(settings.keys.lookup.get_secret_value(), "MUSTER_KEYS__LOOKUP")
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            identity = await stack.enter_async_context(open_identity(settings))
+            await wait_until_prepared(identity)
+            attempts = Attempts(identity.runner)
+            hasher = Hasher()
+            stack.callback(hasher.close)
+            throttles = Throttles(identity.pool, settings.throttles, lookup)
+            services = Services(
+                identity.pool, identity.runner, attempts, answers, opaque, hasher, throttles, lookup
+            )
+            add_routes(app, identity, services)
+            await stack.enter_async_context(running(attempts.run()))
+            stack.push_async_callback(attempts.flush, everything=True)
+            yield
+
+    app = create_app("Muster identity", lifespan, callers)
+    app.router.dependencies.append(Depends(check_caller))
+    return app
+
+
+def secret(text: str, name: str) -> bytes:
+    """A key of 32 bytes from a setting. Raises SettingsError."""
+    with suppress(binascii.Error, ValueError):
+        if len(key := base64.b64decode(text, validate=True)) == KEY_BYTES:
+            return key
+    raise SettingsError(f"{name} is base64 of 32 bytes, for example of `openssl rand -base64 32`")
+
+
+async def check_caller(request: Request) -> None:
+    """Public routes are for the gateway, internal ones for audit and notifier, health for everybody.
+
+    Raises:
+        Unauthenticated: a service asks what is not its business.
+    """
+    path, caller = request.url.path, getattr(request.state, "caller", None)
+    if path.startswith("/v1/") or path == OPENAPI:
+        allowed = caller == "gateway"
+    else:
+        allowed = caller in ("audit", "notifier") or not path.startswith("/internal/")
+    if not allowed:
+        raise Unauthenticated("This route is for another service.")
+
+
+def add_routes(app: FastAPI, identity: Identity, services: Services) -> None:
+    """Every route of the process."""
+    for capability in CAPABILITIES:
+        capability.add_routes(app, services)
+
+    @app.get("/live", include_in_schema=False)
+    async def live() -> JSONResponse:
+        return JSONResponse({"live": True})
+
+    @app.get("/ready", include_in_schema=False)
+    async def ready() -> JSONResponse:
+        checks = {"database": await database_answers(identity), "writer": identity.store.alive}
+        well = all(checks.values())
+        return JSONResponse({"ready": well, **checks}, 200 if well else 503)
+
+    @app.get(OPENAPI, include_in_schema=False)
+    async def openapi() -> JSONResponse:
+        document: dict[str, Any] = app.openapi()
+        public = {path: item for path, item in document["paths"].items() if path.startswith("/v1/")}
+        return JSONResponse(document | {"paths": public})
+
+
+async def database_answers(identity: Identity) -> bool:
+    """Whether the database can be asked, and has every step of this release."""
+    try:
+        async with asyncio.timeout(2), identity.pool.acquire() as connection:
+            return await is_migrated(connection)
+    except DATABASE_AWAY:
+        return False
+
+
+def main() -> None:
+    try:
+        settings = load()
+        telemetry.configure(settings.instance or "identity", settings.log_level)
+        app = create(settings)
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(USAGE)
+    serve(app, settings.listen.host, settings.listen.identity)
+
+
+if __name__ == "__main__":
+    main()
