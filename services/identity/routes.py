@@ -18,8 +18,10 @@ from pydantic import Field
 from services.identity import access
 from services.identity.access import PermissionMissing, PersonRequired, Principal
 from services.identity.attempts import RECORDED, Attempt, Attempts, named_target
+from services.identity.credentials.passwords import Hasher
 from services.identity.idempotency import Answers
 from services.identity.run import Draft, Origin, Runner
+from services.identity.throttles import Throttles
 from services.identity.who_can import who_can
 from services.kit.errors import MusterError
 from services.kit.http import Body, Query, RequestContext, problem_of, read_query
@@ -46,13 +48,16 @@ class CommandQuery(Query):
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What the routes of this process work with."""
+    """What the routes of this process work with; `lookup` keys the hashes of recovery codes and unknown logins."""
 
     pool: Pool
     runner: Runner
     attempts: Attempts
     answers: Answers
     opaque: Opaque
+    hasher: Hasher
+    throttles: Throttles
+    lookup: bytes
 
 
 @dataclass(frozen=True, slots=True)

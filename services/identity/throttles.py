@@ -1,0 +1,177 @@
+"""How many wrong guesses are let through: per account, half session, address and organization.
+
+An attempt is given its place before it is evaluated, so that of any number of parallel guesses no more are
+compared than the limit says. Places, failures and delays are in the database: they hold over restarts and for
+all processes. The figures are settings (api.md §2, "rates").
+
+An account is delayed, never locked: and who has signed in from a network before has a count of their own there,
+so that a stranger who keeps guessing does not keep them out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from services.identity.access import keyed_hash
+from services.identity.sessions.networks import network_of
+from services.kit.errors import Throttled
+from services.kit.postgres import Pool
+from services.kit.settings import Throttles as Figures
+from services.kit.sql import named
+
+SQL = named(__file__)
+WINDOW_SECONDS = 600.0
+PLACE_SECONDS = 10.0
+"""A place that was not given back counts for so long: its process died."""
+PATIENCE_SECONDS = 5.0
+MAIL_SECONDS = 3600.0
+
+
+class TooManyFailures(Throttled):
+    """Too many failed attempts; try again later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """At most `failures`; then nothing more for the rest of the window, or (`window` None) a growing delay."""
+
+    id: str
+    failures: int
+    window: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An admitted attempt."""
+
+    limit: Limit
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Attempted:
+    """An attempt that is under way; `delayed`: its account has to wait, so it is refused unseen."""
+
+    places: tuple[Place, ...]
+    delayed: bool
+
+
+class Throttles:
+    """Counts in table `throttles`; `key` hashes what must not be read there (addresses, unknown logins)."""
+
+    def __init__(self, pool: Pool, figures: Figures, key: bytes) -> None:
+        self._pool = pool
+        self._figures = figures
+        self._key = key
+
+    @property
+    def session_codes(self) -> int:
+        """Tries of one half session."""
+        return self._figures.session_codes * self._figures.factor
+
+    def address(self, ip: str | None) -> Limit:
+        return self._window("address", self._hash(network_of(ip) or ""), self._figures.address_failures)
+
+    def organization(self, org: str | None, slug: str) -> Limit:
+        """Of an organization, or of a name that none has."""
+        return self._window("org", org or self._hash(slug), self._figures.organization_failures)
+
+    async def passwords(self, user: str, ip: str | None) -> Limit:
+        """Of a person: from a network where they have signed in before, a count of its own."""
+        known = self._known(user, ip)
+        is_known = await self._pool.fetchval(SQL["is_known"], known)
+        id_ = f"password:{user}:{known}" if is_known else f"password:{user}"
+        return Limit(id_, self._figures.account_passwords * self._figures.factor)
+
+    async def passwords_of_nobody(self, org: str | None, slug: str, login: str, ip: str | None) -> Limit:
+        """Of a login that nobody has, by the same steps: it must take as long."""
+        return await self.passwords(self._hash(f"{org or slug} {login}"), ip)
+
+    def codes(self, user: str) -> Limit:
+        return Limit(f"code:{user}", self._figures.account_codes * self._figures.factor)
+
+    async def begin(self, windows: Iterable[Limit], account: Limit) -> Attempted:
+        """Admit one attempt.
+
+        Args:
+            windows: limits whose excess is told to the caller.
+            account: the limit whose excess is answered like a wrong guess.
+
+        Raises:
+            TooManyFailures: a window is full.
+        """
+        places: list[Place] = []
+        for limit in windows:
+            place = await self._admit(limit)
+            if not isinstance(place, Place):
+                await self._give_back(places)
+                raise TooManyFailures(retry_after=max(1, round(place)))
+            places.append(place)
+        place = await self._admit(account)
+        if not isinstance(place, Place):
+            return Attempted(tuple(places), delayed=True)
+        return Attempted((*places, place), delayed=False)
+
+    async def end(self, attempt: Attempted, *, failed: bool) -> None:
+        """Give the places back; a failure is counted on each."""
+        if not failed:
+            await self._give_back(attempt.places)
+            return
+        for place in attempt.places:
+            limit = place.limit
+            doubles_from = limit.failures if limit.window is None else None
+            await self._pool.execute(SQL["failed"], limit.id, place.at, doubles_from)
+
+    async def clear(self, user: str, ip: str | None, *, codes: bool = False) -> None:
+        """A person has proven who they are: their failures are forgotten, and the network is remembered."""
+        known = self._known(user, ip)
+        ids = [f"password:{user}", f"password:{user}:{known}", *([f"code:{user}"] if codes else [])]
+        await self._pool.execute(SQL["clear"], ids)
+        await self._pool.execute(SQL["remember"], known)
+
+    async def clear_codes(self, user: str) -> None:
+        await self._pool.execute(SQL["clear"], [f"code:{user}"])
+
+    async def may_mail(self, user: str) -> bool:
+        """Whether one more reset mail may go to this person; it is counted then."""
+        most = self._figures.reset_mails_per_hour * self._figures.factor
+        row = await self._pool.fetchrow(SQL["admit"], f"reset:{user}", most, None, MAIL_SECONDS)
+        return row is not None
+
+    async def forget(self) -> None:
+        """Remove what nobody has come back to; for the sweeper."""
+        await self._pool.execute(SQL["forget"])
+
+    async def _admit(self, limit: Limit) -> Place | float:
+        """A place, or the seconds until there may be one; waits while only attempts under way are in the way."""
+        loop = asyncio.get_running_loop()
+        deadline, pause = loop.time() + PATIENCE_SECONDS, 0.01
+        while True:
+            row = await self._pool.fetchrow(
+                SQL["admit"], limit.id, limit.failures, limit.window, PLACE_SECONDS
+            )
+            if row is not None:
+                return Place(limit, row["place"])
+            seconds = await self._pool.fetchval(SQL["refused"], limit.id, limit.failures, limit.window)
+            if seconds is not None:
+                return float(seconds)
+            if loop.time() > deadline:
+                return PLACE_SECONDS
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 0.2)
+
+    async def _give_back(self, places: Iterable[Place]) -> None:
+        for place in places:
+            await self._pool.execute(SQL["released"], place.limit.id, place.at)
+
+    def _window(self, kind: str, of: str, failures: int) -> Limit:
+        return Limit(f"{kind}:{of}", failures * self._figures.factor, WINDOW_SECONDS)
+
+    def _known(self, user: str, ip: str | None) -> str:
+        return f"known:{user}:{self._hash(network_of(ip) or '')}"
+
+    def _hash(self, text: str) -> str:
+        return keyed_hash(self._key, text).hex()

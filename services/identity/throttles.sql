@@ -1,0 +1,53 @@
+-- name: admit
+-- Gives an attempt its place before anything is compared: failures and those under way count alike. $2 is the
+-- limit, $3 the seconds after which the failures of a window are forgotten (null: none are, a delay follows), $4
+-- the seconds for which a place is held. Past the limit of an account one attempt at a time is let in.
+INSERT INTO throttles AS t (id, pending, window_start)
+VALUES ($1, ARRAY[clock_timestamp()], clock_timestamp())
+ON CONFLICT (id) DO UPDATE SET
+    failures = CASE WHEN t.window_start + make_interval(secs => $3) <= now() THEN 0 ELSE t.failures END,
+    window_start = CASE WHEN $3 IS NULL OR t.window_start + make_interval(secs => $3) <= now()
+                        THEN now() ELSE t.window_start END,
+    pending = array(SELECT p FROM unnest(t.pending) p WHERE p > now() - make_interval(secs => $4) ORDER BY p)
+              || clock_timestamp()
+WHERE (t.blocked_until IS NULL OR t.blocked_until <= now())
+  AND (CASE WHEN t.window_start + make_interval(secs => $3) <= now() THEN 0 ELSE t.failures END
+       + (SELECT count(*) FROM unnest(t.pending) p WHERE p > now() - make_interval(secs => $4)) < $2::int
+       OR $3 IS NULL
+       AND NOT EXISTS (SELECT FROM unnest(t.pending) p WHERE p > now() - make_interval(secs => $4)))
+RETURNING pending[cardinality(pending)] AS place;
+
+-- name: refused
+-- Seconds until another attempt may be admitted; null while it is only attempts under way that fill the places.
+SELECT CASE WHEN blocked_until > now() THEN extract(epoch FROM blocked_until - now())
+            WHEN failures >= $2::int AND window_start + make_interval(secs => $3) > now()
+            THEN extract(epoch FROM window_start + make_interval(secs => $3) - now()) END::float8
+FROM throttles WHERE id = $1;
+
+-- name: failed
+-- From the limit on each failure of an account ($3) doubles the delay: 30 s, 1 min, … 15 min.
+UPDATE throttles SET
+    failures = failures + 1,
+    pending = array_remove(pending, $2),
+    blocked_until = CASE WHEN $3::int IS NOT NULL AND failures + 1 >= $3
+                         THEN now() + make_interval(secs => least(900, 30 * 2 ^ least(failures + 1 - $3, 10)))
+                         ELSE blocked_until END
+WHERE id = $1;
+
+-- name: released
+UPDATE throttles SET pending = array_remove(pending, $2) WHERE id = $1;
+
+-- name: clear
+DELETE FROM throttles WHERE id = ANY($1::text[]);
+
+-- name: remember
+INSERT INTO throttles (id, window_start) VALUES ($1, now()) ON CONFLICT (id) DO UPDATE SET window_start = now();
+
+-- name: is_known
+SELECT EXISTS (SELECT FROM throttles WHERE id = $1);
+
+-- name: forget
+-- What nobody has come back to: counts after a day, the networks where people signed in after 90.
+DELETE FROM throttles
+WHERE window_start < now() - CASE WHEN starts_with(id, 'known:') THEN interval '90 days' ELSE interval '1 day' END
+  AND (blocked_until IS NULL OR blocked_until < now());
