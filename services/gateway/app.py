@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.types import ASGIApp
 
 from services.gateway import pages
+from services.gateway.access_log import AccessLog
 from services.gateway.addresses import Addresses
 from services.gateway.edge import Edge
 from services.gateway.heads import Reader
@@ -19,13 +20,18 @@ def create(settings: Settings) -> ASGIApp:
     services = Services(settings)
     console_keys = settings.service_keys.console_gateway.get_secret_value().split(",")
     reader = Reader(Addresses(settings.gateway.trusted_proxies), [key.strip() for key in console_keys])
-    return Edge(services, pages.create(services), reader, settings.gateway.calls_per_second)
+    access_log = AccessLog(_name(settings))
+    return Edge(services, pages.create(services), reader, settings.gateway.calls_per_second, access_log)
 
 
 def main() -> None:
     settings = load()
-    configure(settings.instance or "gateway", settings.log_level)
+    configure(_name(settings), settings.log_level)
     serve(create(settings), settings.listen.host, settings.listen.gateway)
+
+
+def _name(settings: Settings) -> str:
+    return settings.instance or "gateway"
 
 
 if __name__ == "__main__":

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from services.gateway.access_log import AccessLog
 from services.gateway.buckets import Allowance, Buckets
 from services.gateway.heads import Head, Reader
-from services.gateway.routes import UNLIMITED, check, for_log, service_of
-from services.gateway.upstream import Answer, Services
+from services.gateway.routes import UNLIMITED, check, service_of
+from services.gateway.upstream import UNREACHABLE, Answer, Away, Services
 from services.kit.errors import MusterError, Throttled, Unavailable
 from services.kit.http import MAX_BODY_BYTES, problem, problem_of
 from services.kit.ids import new_id
@@ -26,6 +27,9 @@ log = logger(__name__)
 BODY_SECONDS = 30
 CLIENT_CLOSED = 499
 """In the log only: there was nobody to answer."""
+MAX_PATIENCE_BYTES = 16_777_216
+"""Of a body that is too large, so much is read: who is cut off while still sending never sees our answer."""
+PATIENCE_SECONDS = 0.05
 SMALL_ANSWER_BYTES = 65_536
 _UNCOUNTED = frozenset({"/live", "/ready", UNLIMITED})
 # Not passed on of an answer: what concerns the connection only, what we set ourselves, and cookies.
@@ -85,14 +89,18 @@ class Edge:
         pages: answers what is not under `/v1/`, and owns the lifespan.
         reader: reads heads.
         per_second: calls that one credential may make in a second.
+        access_log: gets a line of each request.
     """
 
-    def __init__(self, services: Services, pages: ASGIApp, reader: Reader, per_second: int) -> None:
+    def __init__(
+        self, services: Services, pages: ASGIApp, reader: Reader, per_second: int, access_log: AccessLog
+    ) -> None:
         self._services = services
         self._pages = pages
         self._reader = reader
         self._per_second = per_second
         self._buckets = Buckets(per_second)
+        self._access_log = access_log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -113,7 +121,7 @@ class Edge:
                 log.warning("an answer was broken off", request_id=request_id, error=type(error).__name__)
             else:
                 await _as_problem(error, request_id)(scope, receive, reply)
-        _write_down(request_id, head, scope["method"], reply.status, began)
+        self._access_log.write(request_id, scope["method"], head, reply.status, began)
 
     async def _answer(self, head: Head, scope: Scope, receive: Receive, reply: Reply) -> None:
         if head.path not in _UNCOUNTED:
@@ -134,53 +142,80 @@ class Edge:
     async def _forward(self, head: Head, body: bytes, receive: Receive, reply: Reply) -> None:
         """Ask the service; a client that leaves meanwhile takes the call to the service with it."""
         target = f"{head.path}?{head.query}" if head.query else head.path
-        gone = asyncio.create_task(_when_gone(receive))
-        asking = asyncio.current_task()
-        gone.add_done_callback(lambda watch: None if watch.cancelled() or asking is None else asking.cancel())
+        watch = Watch(receive)
         try:
-            async with self._services.call(
+            async with await self._services.ask(
                 service_of(head.path), head.method, target, head.headers, body
             ) as answer:
                 await _pass_on(answer, reply)
+        except UNREACHABLE:  # in the middle of its answer
+            raise Away(retry_after=1) from None
         except asyncio.CancelledError:
-            if gone.done():
+            if watch.has_fired:
                 raise _Gone from None
             raise
         finally:
-            gone.cancel()
+            watch.end()
 
 
-async def _when_gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+class Watch:
+    """Cancels the running task when the client leaves. It looks only at calls that take a while."""
+
+    def __init__(self, receive: Receive) -> None:
+        self.has_fired = False
+        self._receive = receive
+        self._asking = asyncio.current_task()
+        self._task: asyncio.Task[None] | None = None
+        self._start = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._begin)
+
+    def end(self) -> None:
+        """Stop watching; what is sent from now on may not be interrupted."""
+        self._start.cancel()
+        if self._task is not None:
+            self._task.cancel()
+
+    def _begin(self) -> None:
+        self._task = asyncio.create_task(self._look())
+
+    async def _look(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.has_fired = True
+        if self._asking is not None:
+            self._asking.cancel()
 
 
 async def _read_body(receive: Receive, announced: int | None) -> bytes:
     """The whole body, so that it is counted before anyone else sees it.
 
     Raises:
-        _Refused: it is too large (the server throws away what still arrives), or late.
+        _Refused: it is too large, or late.
         _Gone: the client left meanwhile.
     """
     if announced == 0:
         return b""
-    too_large = _Refused(413, "too_large", "The body may hold 1 MiB at most.")
-    if announced is not None and announced > MAX_BODY_BYTES:
-        raise too_large
-    body = bytearray()
+    body, size = bytearray(), 0
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise _Gone
-                body += message.get("body", b"")
-                if len(body) > MAX_BODY_BYTES:
-                    raise too_large
-                if not message.get("more_body", False):
-                    return bytes(body)
+            async for chunk in _chunks(receive):
+                size += len(chunk)
+                if size <= MAX_BODY_BYTES:
+                    body += chunk
+                elif max(size, announced or 0) > MAX_PATIENCE_BYTES:
+                    break
     except TimeoutError:
         raise _Refused(408, "invalid_request", "The body did not arrive in time.") from None
+    if size > MAX_BODY_BYTES:
+        raise _Refused(413, "too_large", "The body may hold 1 MiB at most.")
+    return bytes(body)
+
+
+async def _chunks(receive: Receive) -> AsyncIterator[bytes]:
+    while (message := await receive())["type"] == "http.request":
+        yield message.get("body", b"")
+        if not message.get("more_body", False):
+            return
+    raise _Gone
 
 
 async def _pass_on(answer: Answer, reply: Reply) -> None:
@@ -211,15 +246,3 @@ def _as_problem(error: BaseException, request_id: str) -> Response:
         case _:
             log.error("unexpected error", request_id=request_id, exc_info=error)
             return problem(500, "internal", "Something went wrong on our side.", request_id)
-
-
-def _write_down(request_id: str, head: Head | None, method: str, status: int, began: float) -> None:
-    log.info(
-        "request",
-        request_id=request_id,
-        method=method,
-        path=for_log(head.path, status) if head else None,
-        status=status,
-        ms=round((time.perf_counter() - began) * 1000, 1),
-        credential=head.credential if head else None,
-    )

@@ -31,6 +31,13 @@ _READ = frozenset(
         b"muster-client-address",
     }
 )
+# Where the client says nothing, aiohttp would say something of its own. An empty value counts as none.
+_ABSENT = (
+    (b"user-agent", ("user-agent", "")),
+    (b"content-type", ("content-type", "")),
+    (b"accept", ("accept", "*/*")),
+    (b"accept-encoding", ("accept-encoding", "identity")),
+)
 _KINDS = {"mus": "session", "muk": "api_key"}
 _TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _PRINTABLE = re.compile(rb"[\x20-\x7e]{1,128}")
@@ -136,6 +143,7 @@ def _headers(seen: dict[bytes, bytes], request_id: str, address: Address | None)
         for name, value in seen.items()
         if name in _FORWARDED
     ]
+    headers += [pair for name, pair in _ABSENT if name not in seen]
     headers.append(("muster-request-id", request_id))
     if address is not None:
         headers.append(("muster-client-address", str(address)))

@@ -104,6 +104,7 @@ _PROBLEMS = (
     Problem("username_taken", 409, "Username taken",
             "Someone in your organization signs in with this name.", "Choose another one."),
     Problem("name_taken", 409, "Name taken", "There is one of this name already.", "Choose another name."),
+    Problem("slug_taken", 409, "Slug taken", "There is an organization of this slug.", "Choose another slug."),
     Problem("user_active", 409, "User is active", "The person is active already.", "There is nothing to do."),
     Problem("user_inactive", 409, "User is inactive", "The person is deactivated.", "Reactivate them first."),
     Problem("user_invited", 409, "User is invited",

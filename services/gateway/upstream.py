@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import aiohttp
-from aiohttp.hdrs import METH_GET, METH_HEAD
 from pydantic import SecretStr
 from yarl import URL
 
@@ -21,7 +20,7 @@ from services.kit.settings import Settings
 # command never meets one that is just being closed.
 KEEP_ALIVE_SECONDS = 15
 TIMEOUT = aiohttp.ClientTimeout(total=None, connect=5, sock_connect=2, sock_read=30)
-SHORT_TIMEOUT = aiohttp.ClientTimeout(total=2)
+DOCUMENT_SECONDS = 2
 CONNECTIONS_PER_SERVICE = 256
 UNREACHABLE = (aiohttp.ClientError, TimeoutError, OSError)
 
@@ -67,16 +66,14 @@ class Services:
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             timeout=TIMEOUT,
-            skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
             middlewares=(_never_send_a_command_twice,),
         ) as self._session:
             yield
 
-    @asynccontextmanager
-    async def call(
+    async def ask(
         self, service: Service, method: str, target: str, headers: list[tuple[str, str]], body: bytes
-    ) -> AsyncIterator[Answer]:
-        """Forward one request; the answer's body is read by the caller.
+    ) -> Answer:
+        """Forward one request; the caller reads the answer's body and closes it.
 
         Args:
             service: who is asked.
@@ -89,12 +86,16 @@ class Services:
             Away: it cannot be reached, is late, or hung up.
         """
         to = self._targets[service]
-        url = URL(f"{to.origin}{target}", encoded=True)
+        if self._session is None:
+            raise Away(retry_after=1)
         try:
-            async with self._request(
-                method, url, [*headers, (SERVICE_KEY, to.key)], data=body or None
-            ) as answer:
-                yield answer
+            return await self._session.request(
+                method,
+                URL(f"{to.origin}{target}", encoded=True),
+                headers=[*headers, (SERVICE_KEY, to.key)],
+                data=body or None,
+                allow_redirects=False,
+            )
         except (*UNREACHABLE, _Lost):
             raise Away(retry_after=1) from None
 
@@ -104,21 +105,14 @@ class Services:
         Raises:
             Away: it cannot be reached, is late, or hung up.
         """
-        to = self._targets[service]
         try:
-            async with self._request(
-                METH_GET, URL(f"{to.origin}{path}"), [(SERVICE_KEY, to.key)], timeout=SHORT_TIMEOUT
-            ) as answer:
+            async with (
+                asyncio.timeout(DOCUMENT_SECONDS),
+                await self.ask(service, "GET", path, [], b"") as answer,
+            ):
                 return answer.status, await answer.read()
-        except (*UNREACHABLE, _Lost):
+        except UNREACHABLE:
             raise Away(retry_after=1) from None
-
-    def _request(
-        self, method: str, url: URL, headers: list[tuple[str, str]], **options: Any
-    ) -> AbstractAsyncContextManager[Answer]:
-        if self._session is None:
-            raise Away(retry_after=1)
-        return self._session.request(method, url, headers=headers, allow_redirects=False, **options)
 
 
 def _target(url: str, keys: SecretStr) -> Target:
@@ -137,6 +131,6 @@ async def _never_send_a_command_twice(
     except aiohttp.ClientConnectorError:
         raise
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
-        if request.method in (METH_GET, METH_HEAD):
+        if request.method in ("GET", "HEAD"):
             raise
         raise _Lost from None

@@ -1,7 +1,8 @@
 """Calls a second through the gateway and without it: `python -m tests.bench.gateway [SECONDS]`.
 
-A small upstream answers at once, so the difference is what the gateway costs. Upstream and gateway are processes of
-their own; 32 callers send one request after another on connections that they keep.
+A small upstream answers at once, so the difference is what the gateway costs. Both are processes of
+their own; 32 callers send one request after another on connections that they keep. Look at the CPU figures
+where the machine is shared.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import uvloop
@@ -55,10 +57,13 @@ def run_gateway(port: int, upstream_port: int) -> None:
     sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 (the access log is written, not read)
     configure("gateway")
     url = f"http://127.0.0.1:{upstream_port}"
-    settings = load({
-        "MUSTER_URLS__IDENTITY": url, "MUSTER_URLS__AUDIT": url, "MUSTER_SERVICE_KEYS__GATEWAY_IDENTITY": "key",
-        "MUSTER_GATEWAY__CALLS_PER_SECOND": "1000000",
-    })  # fmt: skip
+    settings = load(
+        {
+            "MUSTER_URLS__IDENTITY": url,
+            "MUSTER_SERVICE_KEYS__GATEWAY_IDENTITY": "key",
+            "MUSTER_GATEWAY__CALLS_PER_SECOND": "1000000",
+        }
+    )
     serve(create(settings), "127.0.0.1", port)
 
 
@@ -71,7 +76,7 @@ def free_ports(count: int) -> list[int]:
 
 
 @contextmanager
-def process(target: Any, *arguments: int) -> Iterator[None]:
+def process(target: Any, *arguments: int) -> Iterator[int]:
     running = multiprocessing.get_context("spawn").Process(target=target, args=arguments, daemon=True)
     running.start()
     try:
@@ -82,10 +87,16 @@ def process(target: Any, *arguments: int) -> Iterator[None]:
                 break
             except OSError:
                 time.sleep(0.05)
-        yield
+        yield running.pid or 0
     finally:
         running.terminate()
         running.join(15)
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process (Linux); unlike a rate it does not depend on what else runs here."""
+    fields = Path(f"/proc/{pid}/stat").read_text("ascii").rsplit(") ", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Caller(asyncio.Protocol):
@@ -137,16 +148,21 @@ async def measure(port: int, seconds: float, callers: int = CALLERS) -> tuple[fl
 def main() -> None:
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 5.0
     behind, gateway = free_ports(2)
-    with process(run_upstream, behind), process(run_gateway, gateway, behind):
+    with process(run_upstream, behind) as upstream_pid, process(run_gateway, gateway, behind) as gateway_pid:
         rates: dict[str, float] = {}
-        for name, port, callers in (
-            ("bare upstream", behind, CALLERS), ("through gateway", gateway, CALLERS),
-            ("bare upstream, 1 caller", behind, 1), ("through gateway, 1 caller", gateway, 1),
-        ):  # fmt: skip
+        for name, port, pid, callers in (
+            ("bare upstream", behind, upstream_pid, CALLERS),
+            ("through gateway", gateway, gateway_pid, CALLERS),
+            ("bare upstream, 1 caller", behind, upstream_pid, 1),
+            ("through gateway, 1 caller", gateway, gateway_pid, 1),
+        ):
+            before = cpu_seconds(pid)
             rate, median, p99 = uvloop.run(measure(port, seconds, callers))
+            cpu = (cpu_seconds(pid) - before) / (seconds + 0.5) / rate * 1000
             rates[name] = rate
-            print(f"{name:28} {rate:8.0f} calls/s   median {median:6.2f} ms   p99 {p99:6.2f} ms")
-        print(f"ratio {rates['through gateway'] / rates['bare upstream']:.2f}")
+            times = f"median {median:.2f} ms, p99 {p99:.2f} ms, CPU {cpu:.3f} ms a call"
+            sys.stdout.write(f"{name:26} {rate:7.0f} calls/s, {times}\n")
+        sys.stdout.write(f"ratio {rates['through gateway'] / rates['bare upstream']:.2f}\n")
 
 
 if __name__ == "__main__":
