@@ -17,6 +17,7 @@ _OTHERS = {
     "anonymous": "someone not signed in",
     "service": "a service",
 }
+_OURS = ("an ", "a ", "someone ")
 _LONGEST = 120
 
 
@@ -31,7 +32,8 @@ def sentence(record: Readable) -> str:
             phrases.DONE.get(record.type, "{actor}: " + _literal(record.type) + " {target}."), own=own
         )
         text = text.format_map(words)
-    return text[:1].upper() + text[1:]
+    # A name stays as its owner writes it, our own words begin a sentence.
+    return text[:1].upper() + text[1:] if text.startswith(_OURS) else text
 
 
 def changes(data: Mapping[str, Any]) -> dict[str, Any]:

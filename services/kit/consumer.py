@@ -30,6 +30,8 @@ from services.kit.postgres import Connection, Pool
 from services.kit.telemetry import logger
 
 log = logger(__name__)
+faststream = logging.getLogger(f"{__name__}.faststream")
+faststream.setLevel(logging.ERROR)  # its warnings tell what was decided on purpose
 
 Apply = Callable[[Connection, Sequence[Decoded]], Awaitable[None]]
 """Applies records in the transaction of that connection; called again with each alone when one is refused.
@@ -171,7 +173,7 @@ class Consumer:
         broker = KafkaBroker(
             self._bootstrap, client_id=self._group, consumer_only=True, ack_policy=AckPolicy.NACK_ON_ERROR,
             graceful_timeout=20, allow_auto_create_topics=False, metadata_max_age_ms=30_000,
-            middlewares=[Backoff], parser=_parser, logger=logging.getLogger(__name__),
+            middlewares=[Backoff], parser=_parser, logger=faststream,
             log_level=logging.DEBUG,
         )  # fmt: skip
         subscriber = broker.subscriber(

@@ -62,7 +62,7 @@ CREATE TABLE names (
 );
 
 CREATE TABLE progress (
-    only     boolean PRIMARY KEY DEFAULT true CHECK (only),
+    one      boolean PRIMARY KEY DEFAULT true CHECK (one),
     epoch    integer NOT NULL,
     position bigint  NOT NULL                           -- every position up to it is recorded or parked
 );
