@@ -139,18 +139,27 @@ def bearer(authorization: str | None) -> str:
     return token.strip()
 
 
-async def authenticate(connection: Connection, token: str) -> Principal:
+async def authenticate(connection: Connection, token: str, *, enrolling: bool = False) -> Principal:
     """Who this token belongs to.
+
+    Args:
+        connection: no transaction needed.
+        token: as it was shown.
+        enrolling: also someone who still has to set up the second factor that the organization asks for; for
+            the routes that do it, and for signing out.
 
     Raises:
         Unauthenticated: malformed, unknown, expired, ended, or of someone who is not Active.
-        SecondFactorRequired, EnrollmentRequired: half a session.
+        SecondFactorRequired: half a session.
+        EnrollmentRequired: half a session, or a whole one from before a second factor was asked of everyone.
 
     Source: tables session_tokens, sessions, users, roles, organizations, api_keys, heads, in one statement.
     """
     if is_token(token, "mus"):
         row = await connection.fetchrow(SQL["session"], token_hash(token))
         if row is not None:
+            if row["must_enroll"] and not enrolling:
+                raise EnrollmentRequired
             return _of_session(row)
         if half := await find_half_session(connection, token):
             raise SecondFactorRequired if half.next == "otp" else EnrollmentRequired

@@ -2,6 +2,7 @@
 -- A session counts while it has not ended, was used within the idle time, and its user is Active.
 SELECT s.id AS session, s.version AS session_version, s.created_at, s.expires_at, s.amr,
        u.id AS "user", u.name AS user_name, u.factors <> '[]'::jsonb AS has_factor,
+       o.mfa_enforced AND u.factors = '[]'::jsonb AS must_enroll,
        r.id AS role, r.name AS role_name, r.builtin, r.permissions AS role_permissions, r.version AS role_version,
        to_jsonb(o) AS organization,
        coalesce(use.last_seen_at, s.created_at) AS last_seen_at, use.confirmed_at, use.confirmed_with,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import hmac
 import json
 from typing import Any
 
@@ -27,9 +28,13 @@ class Opaque:
 
     def __init__(self, key: bytes) -> None:
         self._sealer = Sealer(key)
+        self._nonces = hmac.digest(key, b"muster:nonces", "sha256")
 
     def position(self, org: str, position: int) -> str:
-        return _text(self._sealer.seal(position.to_bytes(8, "big"), f"position:{org}"))
+        """The same text for the same position, so that a replayed answer is the first one, byte for byte."""
+        plain, context = position.to_bytes(8, "big"), f"position:{org}"
+        nonce = hmac.digest(self._nonces, context.encode() + plain, "sha256")[:12]
+        return _text(self._sealer.seal(plain, context, nonce))
 
     def read_position(self, org: str, text: str) -> int:
         """Raises Invalid on a malformed or another org's position."""

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import os
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -183,7 +183,12 @@ class Place:
         return token
 
     async def write(
-        self, org: Org, person: Person, events: list[Event], writes: list[Write], guards: tuple[str, ...]
+        self,
+        org: Org,
+        person: Person,
+        events: Sequence[Event],
+        writes: Sequence[Write],
+        guards: tuple[str, ...],
     ) -> None:
         """One unit of that person, with no rule asked."""
 
