@@ -13,6 +13,7 @@ from typing import Any
 from fastapi import Depends, FastAPI, Request
 from fastapi.responses import JSONResponse
 
+from services.identity import internal
 from services.identity.api_keys import api as api_keys
 from services.identity.attempts import Attempts
 from services.identity.background import running
@@ -35,7 +36,7 @@ from services.kit.settings import Settings, SettingsError, load
 
 USAGE = 2
 OPENAPI = "/internal/openapi.json"
-CAPABILITIES = (users, organizations, roles, api_keys)
+CAPABILITIES = (users, organizations, roles, api_keys, internal)
 
 
 def create(settings: Settings) -> FastAPI:

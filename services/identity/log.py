@@ -94,19 +94,20 @@ async def read(connection: Connection, keys: PersonKeys, after: int, limit: int)
 
     Source: table `events`, written only by the store.
     """
-    return await _envelopes(connection, keys, await connection.fetch(SQL["read"], after, limit))
+    return await envelopes(connection, keys, await connection.fetch(SQL["read"], after, limit))
 
 
 async def read_stream(
     connection: Connection, keys: PersonKeys, stream: str, from_version: int, limit: int
 ) -> list[Envelope]:
     """Return the events of one stream from a version (`ce_sequence`) on; else as `read`."""
-    return await _envelopes(
+    return await envelopes(
         connection, keys, await connection.fetch(SQL["read_stream"], stream, from_version, limit)
     )
 
 
-async def _envelopes(connection: Connection, keys: PersonKeys, rows: Sequence[Record]) -> list[Envelope]:
+async def envelopes(connection: Connection, keys: PersonKeys, rows: Sequence[Record]) -> list[Envelope]:
+    """Return the events in these rows of `events`; raises UnreadableEvent as `read` does."""
     owners = {row[column] for row in rows for column in ("target_key", "actor_key")} - {None}
     sealers = await keys.fetch(connection, owners)
     return [envelope(row, sealers) for row in rows]

@@ -22,7 +22,7 @@ from services.identity.rules import By, VersionConflict
 from services.identity.run import Draft
 from services.identity.store import Claim
 from services.identity.timeline import changes_since
-from services.identity.users import decider, read
+from services.identity.users import decider, read, reads
 from services.identity.users.decider import NewLink
 from services.identity.users.drafts import draft, fold
 from services.identity.users.ending import count_effects
@@ -270,7 +270,7 @@ async def end_sessions(connection: Connection, call: Call[Reason]) -> Draft:
 
 
 def add_routes(app: FastAPI, services: Services) -> None:
-    """The commands of api.md §2 under `/v1/users`."""
+    """What api.md §2 lists under `/v1/users`."""
     user = "/v1/users/{user}"
     assign = ("users.edit", "users.assign_role", "users.deactivate")
     deletion = Route("POST", f"{user}/delete", ("users.delete",), "user.delete", fresh=True, body=DeleteBody)
@@ -287,3 +287,4 @@ def add_routes(app: FastAPI, services: Services) -> None:
         (replace(ending, path=f"{user}/sessions/{{session}}"), end_sessions),
     ):
         add_command(app, services, route, decision)
+    reads.add_routes(app, services)

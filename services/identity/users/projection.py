@@ -73,7 +73,7 @@ def row_of(user: User) -> dict[str, Any]:
         row[name] = rfc3339(row[name])
     row["factors"] = factor_objects(user)
     row["labels"] = list(user.labels)
-    row["search"] = searchable(" ".join(filter(None, (user.name, user.email, user.username))))
+    row["search"] = searchable("\n".join(filter(None, (user.name, user.email, user.username))))
     return row
 
 
