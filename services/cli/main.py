@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from services.cli import config, doctor, events, local, migrations, parked
+from services.cli import config, doctor, events, local, migrations, organizations, parked
 from services.kit.settings import SettingsError
 
 USAGE = 2
@@ -27,6 +27,7 @@ app.command("migrate")(migrations.migrate)
 app.command("doctor")(doctor.doctor)
 app.add_typer(config.app, name="config")
 app.add_typer(events.app, name="events")
+app.add_typer(organizations.app, name="organizations")
 app.add_typer(parked.app, name="parked")
 
 
