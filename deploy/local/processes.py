@@ -46,7 +46,7 @@ MODULES = {
     "notifier": "services.notifier.app",
     "gateway": "services.gateway.app",
     "mail": "deploy.local.mail",
-    "demo": "services.identity.demo",
+    "demo": "services.identity.demo",  # runs once and ends
 }
 PORTS = {
     "gateway": 0,
@@ -101,8 +101,7 @@ class Plan:
         return Kafka(self.var / "kafka", self.port("kafka"), self.port("kafka controller"))
 
     def spec(self, name: str) -> Spec:
-        command = [sys.executable, "-P", "-m", MODULES[name]]
-        return Spec(name, command, self.environment(name), partial(http_ready, self.port(name)))
+        return Spec(name, command(name), self.environment(name), partial(http_ready, self.port(name)))
 
     def environment(self, name: str) -> dict[str, str]:
         """The whole environment of a process: the machine's own variables, and the settings it may know."""
@@ -159,6 +158,10 @@ class Plan:
                 for role in (service, f"{service}_owner")
             },
         }
+
+
+def command(name: str) -> list[str]:
+    return [sys.executable, "-P", "-m", MODULES[name]]
 
 
 def _is_wanted(key: str, wanted: Sequence[str]) -> bool:

@@ -22,7 +22,7 @@ from muster_contracts import topics as contracts
 from deploy.local.kafka import VERSION, KafkaError, jars
 from deploy.local.kafka_training import train
 from deploy.local.postgres import SERVICES, PostgresError, create_databases
-from deploy.local.processes import HOST, MODULES, Plan
+from deploy.local.processes import HOST, MODULES, Plan, command
 from deploy.local.progress import box, say, step
 from deploy.local.state import MARK, StartError, Var, end_leftovers, wait_until_gone
 from deploy.local.supervisor import Spec, Supervisor
@@ -97,9 +97,9 @@ def start_detached(here: Plan) -> None:
     here.var.remove("run.json")
     path = here.var / "log" / "up.log"
     with path.open("wb") as log:
-        command = [sys.executable, "-P", "-m", "services.cli.main", "up"]
+        again = [sys.executable, "-P", "-m", "services.cli.main", "up"]
         child = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            again, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
     deadline = time.monotonic() + DETACHED_START_SECONDS
     with path.open(encoding="utf-8", errors="replace") as log, _ended_with_us(child):
@@ -239,11 +239,10 @@ def seed(here: Plan) -> dict[str, Any]:
     """Make the demo organization once and keep its sign-ins."""
     if demo := here.var.read("demo.json"):
         return demo
-    spec = here.spec("demo")
     (here.var / "demo.begun").touch()
     with step("Demo organization"):
         result = subprocess.run(
-            list(spec.command), env=dict(spec.environment), capture_output=True, text=True, check=False
+            command("demo"), env=here.environment("demo"), capture_output=True, text=True, check=False
         )
     if result.returncode:
         raise StartError(f"The demo organization cannot be made: {result.stderr.strip()[-1500:]}")
