@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import signal
 import sys
 from collections.abc import AsyncIterator, Coroutine, Iterable
 from contextlib import asynccontextmanager
@@ -108,11 +109,19 @@ async def _work(state: Health, keys: Keys, loops: Iterable[Loop]) -> None:
 @asynccontextmanager
 async def _running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     task = asyncio.create_task(work)
+    task.add_done_callback(_end_if_failed)
     try:
         yield
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+def _end_if_failed(task: asyncio.Task[None]) -> None:
+    """A process that answers but records no more would be worse than one that is started anew."""
+    if not task.cancelled() and (error := task.exception()):
+        log.critical("the work behind the answers has ended", exc_info=error)
+        signal.raise_signal(signal.SIGTERM)
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AwareDatetime, Field, StringConstraints
 
 from services.audit import leaves
-from services.audit.entries import READ
+from services.audit.entries import DONE, READ
 from services.audit.keys import Keys
 from services.audit.leaves import Readable
 from services.audit.lookup import fold
@@ -123,7 +123,7 @@ def _where(org: str, filters: Filters) -> tuple[str, list[Any]]:
     if filters.type:
         add("type = ANY(?)", list(filters.type))
     else:
-        add("type <> ?", READ)
+        add(f"(type <> ? OR outcome <> '{DONE}')", READ)  # a refused reading is a refusal like any other
     if filters.outcome:
         add("outcome = ANY(?)", list(filters.outcome))
     if filters.ip:

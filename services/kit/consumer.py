@@ -157,17 +157,23 @@ class Consumer:
 
     async def _read(self) -> None:
         while True:
-            broker, subscriber = self._declare()
             try:
-                await broker.start()
-                self._consumer = subscriber.consumer
-                await asyncio.Event().wait()
+                await self._session()
             except (KafkaError, OSError) as error:
                 log.warning("Kafka cannot be reached", error=type(error).__name__)
-            finally:
-                self._consumer = None
-                await broker.stop()
+            except Exception as error:  # noqa: BLE001 # the next session goes on where this one ended
+                log.warning("reading begins anew", error=describe(error))
             await asyncio.sleep(RECONNECT_SECONDS)
+
+    async def _session(self) -> None:
+        broker, subscriber = self._declare()
+        try:
+            await broker.start()
+            self._consumer = subscriber.consumer
+            await asyncio.Event().wait()
+        finally:
+            self._consumer = None
+            await broker.stop()
 
     def _declare(self) -> tuple[KafkaBroker, Any]:
         broker = KafkaBroker(

@@ -20,6 +20,7 @@ from aiokafka.errors import KafkaError
 from muster_contracts.envelope import Record
 from muster_contracts.topics import ALL
 
+from deploy.local.kafka_training import free_ports
 from services.audit.app import build
 from services.kit import topics
 from services.kit.ids import new_id
@@ -214,6 +215,37 @@ async def test_with_another_master_key_it_is_never_ready_and_records_nothing(pro
         await until(refused)
         state = await process.ready()
         assert (state["ready"], state["position"]) == (False, 0)
+
+
+async def test_it_runs_as_a_program_and_ends_on_sigterm(process: Process) -> None:
+    port = free_ports(1)[0]
+    environment = (
+        os.environ | process.settings | {"MUSTER_LISTEN__AUDIT": str(port), "PYTHONPATH": ".:contracts"}
+    )
+    program = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "services.audit.app", env=environment, stderr=asyncio.subprocess.PIPE
+    )
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+
+        async def ready() -> bool:
+            try:
+                return (await client.get("/ready")).status_code == 200
+            except httpx.TransportError:
+                return False
+
+        await process.publish(process.log.create(process.log.ben, "Ben Miller"))
+        await until(ready)
+
+        async def recorded() -> bool:
+            return (await client.get("/ready")).json()["position"] == 1
+
+        await until(recorded)
+        assert (await client.get("/v1/audit")).status_code == 401
+    program.terminate()
+    _, logged = await asyncio.wait_for(program.communicate(), 25)
+    assert program.returncode == 0
+    for personal in (b"Miller", b"acme.example", b"203.0.113.7", b"Traceback"):
+        assert personal not in logged
 
 
 def test_a_malformed_key_is_told_in_one_sentence_with_exit_code_2() -> None:

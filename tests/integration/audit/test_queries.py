@@ -209,6 +209,12 @@ async def test_reads_are_left_out_unless_the_type_asks(world: World) -> None:
     assert len(await world.found(type=["audit.read", "user.renamed"])) == 3
 
 
+async def test_a_refused_reading_is_shown_like_every_refusal(world: World) -> None:
+    await world.receive(world.log.refuse("audit.read", "permission_missing"))
+    (found,) = await world.found()
+    assert found["sentence"] == "Ada Owner was refused to read the audit: the permission is missing."
+
+
 async def test_min_position_waits_until_audit_has_come_there(world: World) -> None:
     log = world.log
     record = log.create(log.ben, "Ben")
