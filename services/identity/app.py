@@ -7,13 +7,13 @@ import base64
 import binascii
 import sys
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.responses import JSONResponse
 
-from services.identity import internal
+from services.identity import internal, janitor
 from services.identity.api_keys import api as api_keys
 from services.identity.attempts import Attempts
 from services.identity.background import running
@@ -23,6 +23,7 @@ from services.identity.idempotency import Answers
 from services.identity.organizations import api as organizations
 from services.identity.roles import api as roles
 from services.identity.routes import Services
+from services.identity.sessions import api as sessions
 from services.identity.throttles import Throttles
 from services.identity.users import api as users
 from services.kit import telemetry
@@ -36,7 +37,7 @@ from services.kit.settings import Settings, SettingsError, load
 
 USAGE = 2
 OPENAPI = "/internal/openapi.json"
-CAPABILITIES = (users, organizations, roles, api_keys, internal)
+CAPABILITIES = (users, sessions, organizations, roles, api_keys, internal)
 
 
 def create(settings: Settings) -> FastAPI:
@@ -54,30 +55,49 @@ def create(settings: Settings) -> FastAPI:
     for name, key in callers.items():
         if not key:
             raise SettingsError(f"MUSTER_SERVICE_KEYS__{name.upper()}_IDENTITY is not set")
-    answers = Answers(master_keys(settings).derive("answers"))
-    opaque = Opaque(secret(settings.keys.positions.get_secret_value(), "MUSTER_KEYS__POSITIONS"))
-    lookup = secret(settings.keys.lookup.get_secret_value(), "MUSTER_KEYS__LOOKUP")
+    sealing_keys(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with AsyncExitStack() as stack:
-            identity = await stack.enter_async_context(open_identity(settings))
+        async with open_identity(settings) as identity:
             await wait_until_prepared(identity)
-            attempts = Attempts(identity.runner)
-            hasher = Hasher()
-            stack.callback(hasher.close)
-            throttles = Throttles(identity.pool, settings.throttles, lookup)
-            services = Services(
-                identity.pool, identity.runner, attempts, answers, opaque, hasher, throttles, lookup
-            )
-            add_routes(app, identity, services)
-            await stack.enter_async_context(running(attempts.run()))
-            stack.push_async_callback(attempts.flush, everything=True)
-            yield
+            async with open_services(identity, settings) as services:
+                add_routes(app, identity, services)
+                erasure = janitor.run(identity.pool, identity.keys)
+                async with running(services.attempts.run(), erasure):
+                    yield
 
     app = create_app("Muster identity", lifespan, callers)
     app.router.dependencies.append(Depends(check_caller))
     return app
+
+
+@asynccontextmanager
+async def open_services(identity: Identity, settings: Settings) -> AsyncIterator[Services]:
+    """What decisions and routes work with; attempts that were summed up are written at the end.
+
+    Raises:
+        SettingsError: see `sealing_keys`.
+    """
+    kept, positions, lookup = sealing_keys(settings)
+    hasher, attempts = Hasher(), Attempts(identity.runner)
+    throttles = Throttles(identity.pool, settings.throttles, lookup)
+    try:
+        yield Services(
+            identity.pool, identity.runner, attempts, Answers(kept), Opaque(positions), hasher, throttles, lookup
+        )
+    finally:
+        hasher.close()
+        await attempts.flush(everything=True)
+
+
+def sealing_keys(settings: Settings) -> tuple[bytes, bytes, bytes]:
+    """The keys of answers that are kept, of positions and cursors, and of keyed hashes. Raises SettingsError."""
+    return (
+        master_keys(settings).derive("answers"),
+        secret(settings.keys.positions.get_secret_value(), "MUSTER_KEYS__POSITIONS"),
+        secret(settings.keys.lookup.get_secret_value(), "MUSTER_KEYS__LOOKUP"),
+    )
 
 
 def secret(text: str, name: str) -> bytes:

@@ -61,7 +61,7 @@ class _Command:
 
     async def serve(self) -> Response:
         async with self._services.pool.acquire() as connection:
-            principal = await principal_of(connection, self._request)
+            principal = await principal_of(connection, self._request, enrolling=self._route.enrolling)
         once, reason = None, None
         try:
             self._route.admit(principal)
@@ -121,7 +121,7 @@ class _Command:
 
     async def _again(self, connection: Connection, once: Once | None) -> Principal:
         """The caller as they are now: what let them in may be what moved."""
-        principal = await principal_of(connection, self._request)
+        principal = await principal_of(connection, self._request, enrolling=self._route.enrolling)
         self._route.admit(principal)
         if once and await self._services.answers.find(connection, once):
             raise _AnsweredMeanwhile

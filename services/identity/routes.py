@@ -92,6 +92,7 @@ class Route:
         fresh: it needs a confirmed session (° in api.md), so no API key.
         person: it needs a signed-in person.
         change: its answer is the change object, it takes Idempotency-Key, If-Match, dry_run.
+        enrolling: open also to someone who still has to set up the second factor that is asked of everyone.
     """
 
     method: str
@@ -101,6 +102,7 @@ class Route:
     fresh: bool = False
     person: bool = False
     change: bool = True
+    enrolling: bool = False
     body: type[Body] = Reason
     status: int = 200
     tags: tuple[str, ...] = field(default=())
@@ -177,8 +179,9 @@ def register(app: FastAPI, route: Route, endpoint: Any, query: type[Query] | Non
     app.state.routes = [*getattr(app.state, "routes", []), route]
 
 
-async def principal_of(connection: Connection, request: Request) -> Principal:
-    principal = await access.authenticate(connection, access.bearer(request.headers.get("authorization")))
+async def principal_of(connection: Connection, request: Request, *, enrolling: bool = False) -> Principal:
+    token = access.bearer(request.headers.get("authorization"))
+    principal = await access.authenticate(connection, token, enrolling=enrolling)
     await access.note_use(connection, principal)
     return principal
 

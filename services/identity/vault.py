@@ -44,12 +44,13 @@ class StoreFactor(Write):
     """A pending enrollment; source: table `factors`, `secret` sealed under the person's key."""
 
     sql: ClassVar[str] = (
-        'INSERT INTO factors (id, "user", type, secret, created_at) VALUES ($1, $2, $3, $4, $5)'
+        'INSERT INTO factors (id, "user", type, secret, session, created_at) VALUES ($1, $2, $3, $4, $5, $6)'
     )
     id: str
     user: str
     type: str
     secret: bytes
+    session: str
     created_at: datetime
 
 
@@ -75,6 +76,15 @@ class DropFactor(Write):
     sql: ClassVar[str] = "DELETE FROM factors WHERE id = $1"
     removes: ClassVar[bool] = True
     id: str
+
+
+@dataclass(frozen=True, slots=True)
+class DropEnrollments(Write):
+    """What a person began and did not finish."""
+
+    sql: ClassVar[str] = 'DELETE FROM factors WHERE "user" = $1 AND activated_at IS NULL'
+    removes: ClassVar[bool] = True
+    user: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,9 +200,12 @@ class DropHalfSessions(Write):
 
 @dataclass(frozen=True, slots=True)
 class ForgetPerson(Write):
-    """Marks the key of someone deleted; a janitor destroys it when relay and audit have passed the deletion."""
+    """Marks the key of someone deleted; a janitor destroys it when relay and audit have passed the deletion.
 
-    sql: ClassVar[str] = "UPDATE person_keys SET forgotten_at = $2 WHERE id = $1"
+    Its deadline counts from when it is written, also where the deletion is seeded history.
+    """
+
+    sql: ClassVar[str] = "UPDATE person_keys SET forgotten_at = greatest($2, now()) WHERE id = $1"
     user: str
     at: datetime
 

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from zxcvbn_rs_py import zxcvbn
 
-from services.kit.errors import Unprocessable
+from services.kit.errors import Unavailable, Unprocessable
 
 LONGEST = 256
 MEMORY_KIB, ROUNDS, LANES = 19_456, 2, 1
@@ -24,10 +25,17 @@ MEMORY_KIB, ROUNDS, LANES = 19_456, 2, 1
 EASILY_GUESSED = 1
 """Highest score of zxcvbn that is refused: fewer than a million guesses find it."""
 SHORTEST_WORD = 3
+TURN_SECONDS = 20.0
 JUDGED = 100
 """Characters that are looked at for being common: what is longer is not guessed from a list."""
 
 T = TypeVar("T")
+
+
+class Busy(Unavailable):
+    """Too many people are signing in at once; try again."""
+
+    code = "busy"
 
 
 class PasswordTooShort(Unprocessable):
@@ -49,7 +57,25 @@ class Hasher:
         cores = os.cpu_count() or 1
         self._argon2 = PasswordHasher(time_cost=ROUNDS, memory_cost=MEMORY_KIB, parallelism=LANES)
         self._threads = ThreadPoolExecutor(cores, thread_name_prefix="argon2")
+        self._turns = asyncio.Semaphore(cores)
         self._nobodys = self._argon2.hash(os.urandom(32))
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait for a core before a guess is admitted, so that an admitted one is evaluated at once.
+
+        Raises:
+            Busy: too many others are waiting.
+        """
+        try:
+            async with asyncio.timeout(TURN_SECONDS):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise Busy(retry_after=1) from None
+        try:
+            yield
+        finally:
+            self._turns.release()
 
     async def hash(self, password: str) -> str:
         """A PHC string with a salt of its own."""

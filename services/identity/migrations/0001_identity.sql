@@ -203,6 +203,7 @@ CREATE TABLE factors (
     "user"       text        NOT NULL,
     type         text        NOT NULL,
     secret       bytea       NOT NULL,                  -- sealed under the person's key
+    session      text        NOT NULL,                  -- that begins the enrollment, and alone may finish it
     created_at   timestamptz NOT NULL,
     activated_at timestamptz,                           -- null: enrollment is pending
     last_step    bigint      NOT NULL DEFAULT 0         -- time step of the last accepted code
@@ -264,11 +265,11 @@ CREATE TABLE api_key_use (
 ) WITH (fillfactor = 70);
 
 CREATE TABLE throttles (
-    id            text        PRIMARY KEY,              -- password:usr_…, code:usr_…, address:…, org:…, reset:usr_…
+    id            text        PRIMARY KEY,              -- password:usr_…, code:usr_…, address:…, org:…, reset:usr_…, known:…
     failures      integer     NOT NULL DEFAULT 0,
-    pending       timestamptz[] NOT NULL DEFAULT '{}',  -- attempts that are being evaluated
+    pending       timestamptz[] NOT NULL DEFAULT '{}',  -- attempts that are being evaluated (reset: mails of the hour)
     blocked_until timestamptz,
-    window_start  timestamptz NOT NULL
+    window_start  timestamptz NOT NULL                  -- where no window is counted: the last attempt
 ) WITH (fillfactor = 70);
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO identity;

@@ -7,6 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from muster_contracts.credentials import (
+    MfaEnrolled,
+    MfaFactorRemoved,
     MfaReset,
     PasswordChanged,
     PasswordResetCompleted,
@@ -30,7 +32,7 @@ from services.identity.users.view import of_state
 
 MOVES_ACCESS = (
     SessionEvent, UserDeactivated, UserReactivated, UserDeleted, UserRoleChanged, InvitationAccepted,
-    MfaReset, PasswordChanged, PasswordResetCompleted, PasswordResetRequested,
+    MfaEnrolled, MfaFactorRemoved, MfaReset, PasswordChanged, PasswordResetCompleted, PasswordResetRequested,
 )  # fmt: skip
 """After any of these the person's way in is another one: guard `access:usr_…`."""
 MOVES_OWNERS = (

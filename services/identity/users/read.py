@@ -29,7 +29,7 @@ async def situation(connection: Connection, org: str, user: str) -> Situation:
     row = await connection.fetchrow(SQL["situation"], user, org)
     if row is None:
         raise NotFound
-    sessions = tuple(_session(s) for s in row["sessions"] or ())
+    sessions = tuple(live_session(s) for s in row["sessions"] or ())
     keys = tuple(LiveKey(k["id"], k["version"], k["name"]) for k in row["keys"] or ())
     role = _role(row, row["role"], row["role_name"], row["role_version"], row["role_permissions"])
     known: dict[str, int] = row["heads"] or {}
@@ -63,7 +63,8 @@ def _role(row: Record, id_: str, name: str, version: int, held: list[str]) -> Ro
     return Role(id_, name, row["builtin"], rights.of_role(row["builtin"], held), version)
 
 
-def _session(value: dict[str, Any]) -> LiveSession:
+def live_session(value: dict[str, Any]) -> LiveSession:
+    """Of the object `{id, version, rule, network}` that statements build."""
     rule = Rule(value["rule"], value["network"]) if value["rule"] else None
     return LiveSession(value["id"], value["version"], rule)
 

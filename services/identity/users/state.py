@@ -150,7 +150,9 @@ def _proof_changed(user: User, event: UserEvent, at: datetime) -> User:
         case MfaEnrolled(factor=factor, factor_type=kind):
             return replace(user, factors=(*user.factors, Factor(factor, kind, at)))
         case MfaFactorRemoved(factor=factor):
-            return replace(user, factors=tuple(f for f in user.factors if f.id != factor))
+            left = tuple(f for f in user.factors if f.id != factor)
+            # Recovery codes stand in for a factor: they go with the last one.
+            return replace(user, factors=left, recovery_codes=user.recovery_codes if left else 0)
         case RecoveryCodesGenerated(count=count):
             return replace(user, recovery_codes=count)
         case RecoveryCodesUsed(remaining=remaining):
