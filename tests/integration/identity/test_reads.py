@@ -68,7 +68,7 @@ async def acme(postgres_server: PostgresServer) -> AsyncIterator[Acme]:
                 username = Change(old=None, new=f"nick{n}")
                 events.append(UserUsernameChanged(user=person.id, username=username))
             if n in (2, 4):
-                labels = Change(old=(), new=("contractor", "berlin"))
+                labels = Change[tuple[str, ...]](old=(), new=("contractor", "berlin"))
                 events.append(UserLabelsChanged(user=person.id, labels=labels))
             await place.write(org, org.owner, events, [], ())
         gone = UserDeactivated(
@@ -147,6 +147,7 @@ async def test_any_id_from_a_log_leads_to_the_person(acme: Acme):
     async with acme.place.identity.pool.acquire() as connection:
         session = await connection.fetchval('SELECT id FROM sessions WHERE "user" = $1', person.id)
         event = await connection.fetchrow("SELECT * FROM events WHERE stream = $1 LIMIT 1", session)
+        assert event
         rule = await connection.fetchval("SELECT id FROM ip_rules WHERE session = $1", session)
     for id_ in (person.id, session, rule, event["id"], event["request_id"], event["action"]):
         assert await acme.ids(q=f"  {id_.upper()} ") == {person.id}, id_
