@@ -150,6 +150,9 @@ class Runner:
         facts: tuple[Fact, ...],
         answer: MakeAnswer | None,
     ) -> Unit:
+        # The actor and the target may share a head, read at different moments: what the right rested on has moved.
+        if moved := {head for head, version in origin.reads.items() if draft.reads.get(head, version) != version}:
+            raise Conflict(moved)
         new = {key.id: key for key in draft.persons}
         sealers = await self._sealers(connection, origin, draft.events, new)
         starts = {fact.stream: 0 for fact in facts}
