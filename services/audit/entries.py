@@ -28,6 +28,7 @@ from muster_contracts.topics import (
 )
 
 from services.kit.ids import is_id
+from services.kit.times import rfc3339
 
 TOPICS = tuple(
     t.name for t in (USERS, ORGANIZATIONS, SESSION_KILLS, SESSION_RECEIPTS, ATTEMPTS, NOTIFICATIONS)
@@ -161,18 +162,13 @@ def _attributes(envelope: Envelope) -> Data:
         "version": envelope.version,
         "subject": envelope.subject,
         "sequence": envelope.sequence,
-        "recorded_at": None if envelope.recorded_time is None else moment(envelope.recorded_time),
+        "recorded_at": rfc3339(envelope.recorded_time),
         "causation_id": envelope.causation_id,
         "traceparent": envelope.traceparent,
         "action": envelope.action,
         "position": envelope.position,
         "epoch": envelope.epoch,
     }
-
-
-def moment(value: datetime) -> str:
-    """RFC 3339 in UTC with microseconds, as everywhere."""
-    return value.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _split_own(data: Data) -> Parts:

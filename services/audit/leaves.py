@@ -10,15 +10,16 @@ import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from muster_contracts.errors import UnknownEvent
 from muster_contracts.events import Data
 from muster_contracts.personal import join
 
-from services.audit.entries import Entry, moment
+from services.audit.entries import Entry
 from services.kit.sealing import Sealer
+from services.kit.times import rfc3339
 
 Sealers = Mapping[str, Sealer | None]
 VERSION = 1
@@ -78,8 +79,8 @@ def write(entry: Entry, seq: int, recorded_at: datetime, target_name: str | None
             "type": entry.type,
             "outcome": entry.outcome,
             "code": entry.code,
-            "occurred_at": moment(entry.occurred_at.astimezone(UTC)),
-            "recorded_at": moment(recorded_at.astimezone(UTC)),
+            "occurred_at": rfc3339(entry.occurred_at),
+            "recorded_at": rfc3339(recorded_at),
             "request_id": entry.request_id,
             "session_id": entry.session_id,
             "actor": {"type": entry.actor_type, "id": entry.actor_id},
@@ -152,8 +153,8 @@ def readable(entry: Entry, seq: int, recorded_at: datetime, target_name: str | N
         type=entry.type,
         outcome=entry.outcome,
         code=entry.code,
-        occurred_at=moment(entry.occurred_at),
-        recorded_at=moment(recorded_at),
+        occurred_at=rfc3339(entry.occurred_at),
+        recorded_at=rfc3339(recorded_at),
         request_id=entry.request_id,
         session_id=entry.session_id,
         event_id=entry.event["id"] if entry.event else None,
