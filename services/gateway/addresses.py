@@ -9,6 +9,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
+_LONGEST = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +40,14 @@ class Addresses:
         return address is not None and any(address in network for network in self.trusted)
 
 
-@lru_cache(4096)
 def read_address(text: str) -> Address | None:
     """The address in `text`, which may be in brackets, have a port or a zone; v4 in v6 becomes v4."""
     text = text.strip()
+    return _parse(text) if len(text) <= _LONGEST else None
+
+
+@lru_cache(4096)
+def _parse(text: str) -> Address | None:
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:

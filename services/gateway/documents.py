@@ -17,7 +17,7 @@ log = logger(__name__)
 Document = dict[str, Any]
 FRESH_SECONDS = 60.0
 FRESH_SECONDS_WITHOUT_AUDIT = 2.0
-_SOURCE = "/internal/openapi.json"
+OPENAPI = "/internal/openapi.json"
 _OWN: dict[str, str] = {
     "/live": "Whether the gateway runs",
     "/ready": "Whether calls can be served",
@@ -54,7 +54,7 @@ class OpenApi:
         return self._document
 
     async def _ask(self, service: Any) -> Document:
-        status, body = await self._services.document(service, _SOURCE)
+        status, body = await self._services.document(service, OPENAPI)
         if status != 200:  # noqa: PLR2004
             log.error("a service does not give its OpenAPI document", service=service, status=status)
             raise Away(retry_after=1)

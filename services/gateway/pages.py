@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -12,7 +13,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from services.gateway import problems
-from services.gateway.documents import Contracts, OpenApi
+from services.gateway.documents import OPENAPI, Contracts, OpenApi
 from services.gateway.routes import Service
 from services.gateway.upstream import Away, Services
 from services.kit.errors import MusterError
@@ -28,6 +29,7 @@ class Pages:
         self._services = services
         self._openapi = OpenApi(services)
         self._contracts = Contracts()
+        self._let_in: set[Service] = set()
 
     async def live(self, _: Request) -> Response:
         return JSONResponse({"status": "live"})
@@ -42,9 +44,20 @@ class Pages:
     async def _state(self, service: Service) -> str:
         try:
             status, _ = await self._services.document(service, "/ready")
+            if status not in (200, 204):
+                return "not_ready"
+            return "ready" if await self._is_let_in(service) else "refuses_our_key"
         except Away:
             return "away"
-        return "ready" if status in (200, 204) else "not_ready"
+
+    async def _is_let_in(self, service: Service) -> bool:
+        """Whether our key opens: with a wrong one every call would look like a client's bad credential."""
+        if service not in self._let_in:
+            status, _ = await self._services.document(service, OPENAPI)
+            if status == HTTPStatus.UNAUTHORIZED:
+                return False
+            self._let_in.add(service)
+        return True
 
     async def openapi(self, _: Request) -> Response:
         return JSONResponse(await self._openapi.get(), headers=_CACHED)

@@ -23,6 +23,7 @@ _PATH = re.compile(r"/v1(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})+)+/
 _QUERY = re.compile(r"[\x21\x22\x24-\x7e]*")
 _AMBIGUOUS = re.compile(rb"[\x00-\x1f\x7f/\\%]")
 _WORD = re.compile(r"[a-z][a-z0-9-]{0,31}")
+_LOGGABLE = re.compile(rf"(?:/(?:{_WORD.pattern}|[a-z]{{3}}_[0-7][0-9a-z]{{25}})){{1,8}}")
 _REFUSED = 400
 
 
@@ -38,7 +39,8 @@ def check(path: str, query: str) -> None:
     Raises:
         Invalid: anything else.
     """
-    if not _PATH.fullmatch(path) or not all(map(_is_plain, path.split("/"))):
+    is_suspect = "%" in path or "/." in path
+    if not _PATH.fullmatch(path) or (is_suspect and not all(map(_is_plain, path.split("/")))):
         raise Invalid("The path is malformed.")
     if not _QUERY.fullmatch(query):
         raise Invalid("The query is malformed.")
@@ -60,6 +62,8 @@ def for_log(path: str, status: int) -> str:
     Someone may look for `/v1/users/bob`. A call that succeeded met a route; of others the first two words
     are kept and those after an id.
     """
+    if status < _REFUSED and _LOGGABLE.fullmatch(path):
+        return path
     segments = path.split("/")[1:9]
     kept = [
         segment if is_id(segment, segment[:3]) or (_WORD.fullmatch(segment) and is_known) else "*"

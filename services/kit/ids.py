@@ -7,6 +7,7 @@ import re
 import time
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 _SHAPE = re.compile(rf"[a-z]{{3}}_[0-7][{_ALPHABET}]{{25}}")
 
 
@@ -20,7 +21,7 @@ def uuid7(unix_ms: int | None = None) -> int:
 def new_id(prefix: str, unix_ms: int | None = None) -> str:
     """An id such as `usr_01k…`: prefix, underscore, 26 characters of lower-case Crockford base32."""
     number = uuid7(unix_ms)
-    return f"{prefix}_" + "".join(_ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))
+    return f"{prefix}_" + "".join([_PAIRS[(number >> shift) & 1023] for shift in range(120, -1, -10)])
 
 
 def is_id(text: str, prefix: str) -> bool:

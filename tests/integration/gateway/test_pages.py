@@ -47,6 +47,15 @@ async def test_ready_is_what_identity_is_and_shows_audit(
     assert (answer.status, answer.json()["services"]) == (status, states)
 
 
+async def test_a_service_that_refuses_our_key_is_not_ready() -> None:
+    async with gateway_with() as gateway:
+        gateway.identity.documents["/internal/openapi.json"] = (401, {})
+        answer = await gateway.ask("GET", "/ready")
+        assert (answer.status, answer.json()["services"]["identity"]) == (503, "refuses_our_key")
+        gateway.identity.documents["/internal/openapi.json"] = (200, {})
+        assert (await gateway.ask("GET", "/ready")).status == 200
+
+
 async def test_without_identity_nothing_is_ready() -> None:
     async with gateway_with(MUSTER_URLS__IDENTITY=NOWHERE, MUSTER_URLS__AUDIT=NOWHERE) as gateway:
         answer = await gateway.ask("GET", "/ready")
