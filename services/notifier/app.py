@@ -41,8 +41,9 @@ from services.notifier.outbox import EMAIL, Outbox
 
 log = telemetry.logger(__name__)
 
-CONNECTIONS = 16
-"""Each of the working parts holds at most two at a time."""
+CONNECTIONS = 12
+KEY_CONNECTIONS = 3
+"""In a pool of their own: keys are fetched amid transactions that hold a connection of the other one."""
 EXPECTED: tuple[str, ...] = ()
 """Services that have to confirm session kills: nobody can subscribe yet, so nobody is late."""
 USAGE = 2
@@ -110,7 +111,7 @@ async def _assemble(app: FastAPI, settings: Settings, keys: Keys, stack: AsyncEx
         open_identity(settings.urls.identity, settings.service_keys.notifier_identity.get_secret_value())
     )
     person_keys = PersonKeys(keys.master)
-    persons = Persons(pool, person_keys)
+    persons = Persons(await stack.enter_async_context(open_pool(url, size=KEY_CONNECTIONS)), person_keys)
     own_log = Log(persons)
     outbox = Outbox(pool, own_log, persons)
     email = Email(settings.smtp)

@@ -111,7 +111,8 @@ class Email:
             raise ValueError("not an address")
         message = EmailMessage(policy=SMTP if letter.address.isascii() else SMTPUTF8)
         message["From"] = self._from
-        message["To"] = Address(_header(letter.name), addr_spec=letter.address)
+        user, domain = letter.address.rsplit("@", 1)
+        message["To"] = Address(_header(letter.name), user, domain)
         message["Subject"] = _header(letter.words.subject)
         message["Date"] = format_datetime(letter.date)
         message["Message-ID"] = f"<{letter.key}@{self._from.domain}>"
@@ -158,6 +159,8 @@ class Email:
         """Name sender and recipient; None when the server wants the message."""
         options, encoding = ([], "ascii") if address.isascii() else (["SMTPUTF8"], "utf-8")
         try:
+            if options and client.is_ehlo_or_helo_needed:
+                await client.ehlo()
             if options and not client.supports_extension("smtputf8"):
                 return Outcome("abandoned", "address_not_supported", to=address)
             await client.mail(self._sender, options=options, encoding=encoding)

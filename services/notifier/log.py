@@ -45,6 +45,7 @@ class Persons:
     """Keys of the persons that the notifier writes to."""
 
     def __init__(self, pool: Pool, keys: PersonKeys) -> None:
+        """Take a pool that nobody else uses: keys are fetched amid transactions of other connections."""
         self._pool = pool
         self._keys = keys
 

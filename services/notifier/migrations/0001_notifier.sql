@@ -103,8 +103,8 @@ CREATE TABLE receipts (
 
 -- ------------------------------------------------------------------------------- what it did about it
 CREATE TABLE log_head (
-    only     boolean PRIMARY KEY DEFAULT true CHECK (only),
-    position bigint  NOT NULL
+    singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+    position  bigint  NOT NULL
 );
 INSERT INTO log_head (position) VALUES (0);
 

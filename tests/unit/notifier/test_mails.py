@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,16 +22,17 @@ RESET = Link("reset", "mur_" + "b" * 49, datetime(2026, 11, 24, 16, 5, tzinfo=UT
 LINKS = {"invitation": INVITATION, "reset_by_admin": RESET, "reset_by_self": RESET}
 
 
-def facts(**more) -> Facts:
-    return Facts(**{
+def facts(**more: Any) -> Facts:
+    fields: dict[str, Any] = {
         "name": "Ben Miller", "email": "ben@acme.example", "timezone": "Europe/Vienna", "organization": "Acme",
         "slug": "acme", "support": "support@acme.example", "occurred_at": AT, "actor": "Ada Owner",
         "new_email": "ben.m@acme.example",
-    } | more)  # fmt: skip
+    }  # fmt: skip
+    return Facts(**(fields | more))
 
 
-def mail(kind: str, **more) -> render.Words:
-    return RENDERER.render(kind, facts(**({"link": LINKS.get(kind)} | more)))
+def mail(kind: str, **more: Any) -> render.Words:
+    return RENDERER.render(kind, facts(**{"link": LINKS.get(kind), **more}))
 
 
 def test_each_reaction_has_its_mail_and_each_mail_its_reaction():

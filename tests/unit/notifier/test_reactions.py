@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from muster_contracts.credentials import (
@@ -41,11 +42,12 @@ def kinds(found: Reaction | None) -> list[str]:
     return [draft.kind for draft in found.drafts] if found else []
 
 
-def requested(**more) -> PasswordResetRequested:
-    return PasswordResetRequested(**{
+def requested(**more: Any) -> PasswordResetRequested:
+    fields: dict[str, Any] = {
         "user": BEN, "link": LINK, "expires_at": LATER, "by_admin": True, "revoked": True, "kill": KILL,
         "email": "ben@acme.example",
-    } | more)  # fmt: skip
+    }  # fmt: skip
+    return PasswordResetRequested(**(fields | more))
 
 
 def mfa_reset() -> MfaReset:
