@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from services.cli import config, doctor, events, local, migrations, organizations, parked
+from services.cli import config, doctor, events, local, migrations, organizations, parked, rebuild
 from services.kit.settings import SettingsError
 
 USAGE = 2
@@ -29,6 +29,7 @@ app.add_typer(config.app, name="config")
 app.add_typer(events.app, name="events")
 app.add_typer(organizations.app, name="organizations")
 app.add_typer(parked.app, name="parked")
+app.add_typer(rebuild.app, name="rebuild")
 
 
 @app.callback()
