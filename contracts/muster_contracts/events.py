@@ -89,6 +89,8 @@ class Stamp(Part):
     user_agent: Annotated[str | None, ACTOR_PERSONAL] = None
     # Kept under the key of the person that the event is about; where there is none, under the actor's.
     reason: Personal[str] = None
+    session_id: Sparse[str] = None
+    """The session that it was done in; left out where there was none."""
 
 
 class Event(Part):

@@ -19,8 +19,9 @@ def wire(event: Event, stamp: Stamp) -> Data:
 @cache
 def wire_model(kind: type[Event]) -> type[Event]:
     """Return the model of an event's whole data; the JSON Schema is made from it."""
-    stamp = Stamp.model_fields
-    fields: dict[str, Any] = {name: (stamp[name].rebuild_annotation(), ...) for name in stamp}
+    # What may be left out (`Sparse`) stays as it is, the rest of the stamp is always there.
+    stamp = {name: field for name, field in Stamp.model_fields.items() if field.exclude_if is None}
+    fields: dict[str, Any] = {name: (field.rebuild_annotation(), ...) for name, field in stamp.items()}
     if not kind.stamped:
         fields = {"actor": (Sparse[Actor], None)}
     fields["erased"] = (Annotated[bool, Field(exclude_if=is_false)], False)

@@ -108,7 +108,7 @@ def entry_of(envelope: Envelope, topic: str) -> Entry:
         code=data.get("code") if refused else None,
         occurred_at=envelope.time,
         request_id=envelope.correlation_id,
-        session_id=_text(data.get("session")),
+        session_id=_text(data.get("session_id") or data.get("session")),
         actor_type=actor["type"],
         actor_id=actor.get("id"),
         target_type=_KINDS.get(target.partition("_")[0], "unknown") if target else None,

@@ -151,7 +151,9 @@ class Runner:
         answer: MakeAnswer | None,
     ) -> Unit:
         # The actor and the target may share a head, read at different moments: what the right rested on has moved.
-        if moved := {head for head, version in origin.reads.items() if draft.reads.get(head, version) != version}:
+        if moved := {
+            head for head, version in origin.reads.items() if draft.reads.get(head, version) != version
+        }:
             raise Conflict(moved)
         new = {key.id: key for key in draft.persons}
         sealers = await self._sealers(connection, origin, draft.events, new)
@@ -224,7 +226,10 @@ def _rows(
 def _row(origin: Origin, fact: Fact, action: str, sealers: Mapping[str, Sealer]) -> tuple[Any, ...]:
     """The columns of `append` in its order; personal data is sealed under the keys of those it is about."""
     event, person = fact.event, fact.event.person()
-    stamp = Stamp(actor=origin.actor, ip=origin.ip, user_agent=origin.user_agent, reason=origin.reason)
+    stamp = Stamp(
+        actor=origin.actor, ip=origin.ip, user_agent=origin.user_agent, reason=origin.reason,
+        session_id=origin.session_id,
+    )  # fmt: skip
     # Who is not signed in and acts on a person's account (sign-in, reset) is taken for that person.
     self_act = person in sealers and origin.actor.id in (person, None)
     parts = split(event, stamp, self_act=self_act)
