@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import time
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, cast
 
 import muster_contracts
 
+from services.gateway.routes import Service
 from services.gateway.upstream import Away, Services
 from services.kit.telemetry import logger
 
@@ -16,7 +18,7 @@ log = logger(__name__)
 
 Document = dict[str, Any]
 FRESH_SECONDS = 60.0
-FRESH_SECONDS_WITHOUT_AUDIT = 2.0
+FRESH_SECONDS_WHILE_INCOMPLETE = 2.0
 OPENAPI = "/internal/openapi.json"
 _OWN: dict[str, str] = {
     "/live": "Whether the gateway runs",
@@ -37,50 +39,52 @@ class OpenApi:
         self._fresh_until = 0.0
 
     async def get(self) -> Document:
-        """The document; audit's part is missing while audit is away.
+        """The document; the part of audit or notifier is missing while that one is away.
 
         Raises:
             Away: identity cannot be asked.
         """
-        if time.monotonic() < self._fresh_until:
-            return self._document
-        identity = await self._ask("identity")
-        try:
-            audit, fresh = await self._ask("audit"), FRESH_SECONDS
-        except Away:
-            audit, fresh = {}, FRESH_SECONDS_WITHOUT_AUDIT
-        self._document = merge(identity, audit)
-        self._fresh_until = time.monotonic() + fresh
+        if time.monotonic() >= self._fresh_until:
+            parts = [await self._ask("identity")]
+            fresh = FRESH_SECONDS
+            for service in ("audit", "notifier"):
+                try:
+                    parts.append(await self._ask(service))
+                except Away:
+                    fresh = FRESH_SECONDS_WHILE_INCOMPLETE
+            self._document = merge(*parts)
+            self._fresh_until = time.monotonic() + fresh
         return self._document
 
-    async def _ask(self, service: Any) -> Document:
+    async def _ask(self, service: Service) -> Document:
         status, body = await self._services.document(service, OPENAPI)
-        if status != 200:  # noqa: PLR2004
+        if status != HTTPStatus.OK:
             log.error("a service does not give its OpenAPI document", service=service, status=status)
             raise Away(retry_after=1)
         return json.loads(body)
 
 
-def merge(first: Document, second: Document) -> Document:
-    """One document of the public paths of both; where two parts have one name, the second's is renamed."""
-    taken: Document = first.get("components", {})
-    clashes = {
-        (kind, name)
-        for kind, parts in second.get("components", {}).items()
-        for name, part in parts.items()
-        if taken.get(kind, {}).get(name, part) != part
-    }
-    second = _redirected(second, {f"#/components/{kind}/{name}" for kind, name in clashes})
-    components = {kind: dict(parts) for kind, parts in taken.items()}
-    for kind, parts in second.get("components", {}).items():
-        for name, part in parts.items():
-            components.setdefault(kind, {})[f"{name}2" if (kind, name) in clashes else name] = part
+def merge(*documents: Document) -> Document:
+    """One document of the public paths of all; where parts differ under one name, the later is renamed."""
+    paths, components = _own_paths(), cast("Document", {})
+    for number, document in enumerate(documents, 1):
+        given: dict[str, Document] = document.get("components", {})
+        parts = [(kind, name, part) for kind, named in given.items() for name, part in named.items()]
+        renamed = {
+            f"#/components/{kind}/{name}": f"#/components/{kind}/{name}{number}"
+            for kind, name, part in parts
+            if components.get(kind, {}).get(name, part) != part
+        }
+        paths |= _redirected(_public(document), renamed)
+        for kind, name, part in parts:
+            target = renamed.get(f"#/components/{kind}/{name}", name).rpartition("/")[2]
+            components.setdefault(kind, {})[target] = _redirected(part, renamed)
     components.setdefault("securitySchemes", {}).setdefault("bearer", {"type": "http", "scheme": "bearer"})
     return {
         "openapi": "3.1.0",
         "info": {"title": "Muster", "version": "1"},
         "security": [{"bearer": []}],
-        "paths": {**_own_paths(), **_public(first), **_public(second)},
+        "paths": paths,
         "components": components,
     }
 
@@ -89,11 +93,11 @@ def _public(document: Document) -> Document:
     return {path: item for path, item in document.get("paths", {}).items() if path.startswith("/v1/")}
 
 
-def _redirected(node: Any, renamed: set[str]) -> Any:
+def _redirected(node: Any, renamed: dict[str, str]) -> Any:
     match node:
         case dict():
             return {
-                name: f"{value}2" if name == "$ref" and value in renamed else _redirected(value, renamed)
+                name: renamed.get(value, value) if name == "$ref" else _redirected(value, renamed)
                 for name, value in cast("Document", node).items()
             }
         case list():

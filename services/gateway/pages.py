@@ -32,14 +32,13 @@ class Pages:
         self._let_in: set[Service] = set()
 
     async def live(self, _: Request) -> Response:
-        return JSONResponse({"status": "live"})
+        return JSONResponse({"live": True})
 
     async def ready(self, _: Request) -> Response:
         """Ready when identity is; audit's absence takes away its own routes and nothing else."""
         states = {"identity": await self._state("identity"), "audit": await self._state("audit")}
         is_ready = states["identity"] == "ready"
-        document = {"status": "ready" if is_ready else "not_ready", "services": states}
-        return JSONResponse(document, 200 if is_ready else 503)
+        return JSONResponse({"ready": is_ready, **states}, 200 if is_ready else 503)
 
     async def _state(self, service: Service) -> str:
         try:

@@ -105,6 +105,8 @@ _PROBLEMS = (
             "Someone in your organization signs in with this name.", "Choose another one."),
     Problem("name_taken", 409, "Name taken", "There is one of this name already.", "Choose another name."),
     Problem("slug_taken", 409, "Slug taken", "There is an organization of this slug.", "Choose another slug."),
+    Problem("method_unavailable", 409, "Method not available",
+            "Codes by text message are not offered here.", "Use an app that shows codes."),
     Problem("user_active", 409, "User is active", "The person is active already.", "There is nothing to do."),
     Problem("user_inactive", 409, "User is inactive", "The person is deactivated.", "Reactivate them first."),
     Problem("user_invited", 409, "User is invited",

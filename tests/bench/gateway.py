@@ -63,6 +63,8 @@ def run_gateway(port: int, upstream_port: int) -> None:
         {
             "MUSTER_URLS__IDENTITY": url,
             "MUSTER_SERVICE_KEYS__GATEWAY_IDENTITY": "key",
+            "MUSTER_SERVICE_KEYS__GATEWAY_AUDIT": "key",
+            "MUSTER_SERVICE_KEYS__GATEWAY_NOTIFIER": "key",
             "MUSTER_GATEWAY__CALLS_PER_SECOND": "1000000",
         }
     )

@@ -15,7 +15,9 @@ def bearer(prefix: str = "mus") -> str:
     return f"Bearer {make_token(prefix)}"
 
 
-async def statuses(gateway: Gateway, count: int, path: str = "/v1/users", authorization: str = "") -> list[int]:
+async def statuses(
+    gateway: Gateway, count: int, path: str = "/v1/users", authorization: str = ""
+) -> list[int]:
     headers = [("Authorization", authorization)] if authorization else []
     return [(await gateway.send("GET", path, headers)).status for _ in range(count)]
 
