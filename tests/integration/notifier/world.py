@@ -156,9 +156,9 @@ class Mailbox:
     port: int = 0
     _server: asyncio.Server | None = None
 
-    async def handle_RCPT(
+    async def handle_RCPT(  # noqa: N802
         self, _server: Any, _session: Any, envelope: Any, address: str, _options: Any
-    ) -> str:  # noqa: N802
+    ) -> str:
         if address in self.on_rcpt:
             return self.on_rcpt[address]
         envelope.rcpt_tos.append(address)
