@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from services.gateway import upstream
-from tests.integration.gateway.conftest import Gateway, Service, gateway_with
+from tests.integration.gateway.conftest import Gateway, Service, gateway_with, running
 
 NOWHERE = "http://127.0.0.1:1"
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 4\r\n\r\nfine"
@@ -228,3 +228,26 @@ async def test_a_fault_of_ours_is_a_problem_and_no_traceback(
     assert (answer.status, answer.json()["code"]) == (500, "internal")
     assert b"secret detail" not in answer.body
     assert answer.get("muster-request-id")
+
+
+async def test_a_client_that_does_not_finish_its_head_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.kit.server.HEAD_SECONDS", 0.2)
+    async with running(Service()) as port:
+        for part in (b"", b"GET /v1/users HTTP/1.1\r\nHost:", b"\r\n\r\n"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(part)
+            async with asyncio.timeout(5):
+                assert await reader.read() == b""
+            writer.close()
+
+
+async def test_a_connection_may_be_idle_between_two_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.kit.server.HEAD_SECONDS", 0.2)
+    async with running(Service()) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(2):
+            writer.write(b"GET /v1/users HTTP/1.1\r\nHost: x\r\n\r\n")
+            async with asyncio.timeout(5):
+                assert (await reader.readuntil(b'"thing"}')).startswith(b"HTTP/1.1 200")
+            await asyncio.sleep(0.5)  # longer than a head may take
+        writer.close()
