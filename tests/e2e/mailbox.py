@@ -1,0 +1,44 @@
+"""The mail catcher, read over HTTP."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import httpx
+
+from tests.e2e.client import REACHED_WITHIN, wait_until
+
+Mail = dict[str, Any]
+LINK = re.compile(r"^(https?://\S+)#(mu[ir]_[0-9A-Za-z]{49})$", re.MULTILINE)
+
+
+class Mailbox:
+    def __init__(self, address: str) -> None:
+        self._http = httpx.Client(base_url=address, timeout=10.0)
+
+    def all(self) -> list[Mail]:
+        """Newest first."""
+        return self._http.get("/messages").raise_for_status().json()
+
+    def of(self, address: str) -> list[Mail]:
+        return [mail for mail in self.all() if address in mail["to"]]
+
+    def wait(
+        self, address: str, *, link: str | None = None, about: str = "", seconds: float = REACHED_WITHIN
+    ) -> Mail:
+        """The newest mail to an address, with a link to this page and these words in it."""
+
+        def arrived() -> Mail | None:
+            fits = (
+                mail for mail in self.of(address) if about.lower() in (mail["subject"] + mail["text"]).lower()
+            )
+            return next((mail for mail in fits if link is None or f"/{link}#" in mail["text"]), None)
+
+        return wait_until(arrived, f"a mail to {address} with {link or about!r}", seconds)
+
+    def token(self, address: str, link: str) -> str:
+        """The token of the newest link to this page; it stands alone on a line of the text part."""
+        found = LINK.search(self.wait(address, link=link)["text"])
+        assert found, f"no link alone on a line in the mail to {address}"
+        return found[2]

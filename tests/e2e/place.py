@@ -1,0 +1,106 @@
+"""The running Muster under test: what `make up` wrote into `run.json`, and ways to hurt its processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.e2e.client import wait_until
+
+ROOT = Path(__file__).resolve().parents[2]
+PYTHON = ROOT / ".venv" / "bin" / "python"
+START_SECONDS, STOP_SECONDS = 300, 90
+PORTS = 16
+
+
+@dataclass(frozen=True)
+class Place:
+    run_file: Path
+
+    def read(self) -> dict[str, Any]:
+        return json.loads(self.run_file.read_text("utf-8"))
+
+    @property
+    def gateway(self) -> str:
+        return self.read()["gateway"]
+
+    def pid(self, name: str) -> int:
+        return self.read()["pids"][name]
+
+    @contextmanager
+    def frozen(self, name: str) -> Iterator[None]:
+        """Stop a process where it stands, and let it go on afterwards."""
+        pid = self.pid(name)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+    def kill(self, name: str) -> int:
+        """Kill a process as the machine would, and return the pid of the one that took its place."""
+        old = self.pid(name)
+        os.kill(old, signal.SIGKILL)
+        return self.wait_for_another(name, old)
+
+    def wait_for_another(self, name: str, old: int) -> int:
+        def another() -> int | None:
+            pid = self.pid(name)
+            return pid if pid != old and Path(f"/proc/{pid}").exists() else None
+
+        return wait_until(another, f"another {name} than pid {old}", 30)
+
+    def muster(self, *arguments: str, status: int = 0) -> Any:
+        """Run the `muster` command with `--json`, and return what it printed."""
+        done = subprocess.run(
+            [PYTHON, "-P", "-m", "services.cli.main", *arguments, "--json"],
+            cwd=ROOT,
+            env=os.environ | {"MUSTER_VAR": str(self.run_file.parent)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == status, f"muster {arguments}: {done.returncode} {done.stderr}"
+        return json.loads(done.stdout) if done.stdout.strip() else None
+
+
+def make(target: str, var: Path, base: int) -> None:
+    """`make up DETACH=1` or `make down` on a folder and ports of its own."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    environ |= {"MUSTER_VAR": str(var), "MUSTER_PORT_BASE": str(base)}
+    command = ["make", target, *(["DETACH=1"] if target == "up" else [])]
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=environ,
+        stdout=sys.stderr,
+        stderr=subprocess.STDOUT,
+        timeout=START_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, f"make {target} ended with {done.returncode}"
+
+
+def free_base() -> int:
+    """A number with free ports after it, all below 32768."""
+    return next(base for base in range(21_000, 32_000, 50) if all(map(_free, range(base, base + PORTS))))
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
