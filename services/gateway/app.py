@@ -8,10 +8,10 @@ from starlette.types import ASGIApp
 
 from services.gateway import pages
 from services.gateway.access_log import AccessLog
-from services.gateway.addresses import Addresses
 from services.gateway.edge import Edge
 from services.gateway.heads import Reader
 from services.gateway.upstream import Services
+from services.kit.addresses import Addresses
 from services.kit.server import serve
 from services.kit.settings import Settings, SettingsError, load
 from services.kit.telemetry import configure

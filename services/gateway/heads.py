@@ -11,7 +11,7 @@ from hashlib import sha256
 
 from starlette.types import Scope
 
-from services.gateway.addresses import Address, Addresses, neighborhood, read_address
+from services.kit.addresses import Address, Addresses, neighborhood, read_address
 from services.kit.errors import Invalid
 from services.kit.tokens import is_token
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.addresses import Addresses, neighborhood, read_address
+from services.kit.addresses import Addresses, neighborhood, read_address
 
 PROXIES = Addresses((ip_network("10.0.0.0/8"), ip_network("2001:db8:ffff::/48")))
 
