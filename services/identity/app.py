@@ -18,6 +18,7 @@ from services.identity.api_keys import api as api_keys
 from services.identity.attempts import Attempts
 from services.identity.background import running
 from services.identity.bootstrap import Identity, is_migrated, master_keys, open_identity, wait_until_prepared
+from services.identity.credentials import api as credentials
 from services.identity.credentials.passwords import Hasher
 from services.identity.idempotency import Answers
 from services.identity.organizations import api as organizations
@@ -37,7 +38,7 @@ from services.kit.settings import Settings, SettingsError, load
 
 USAGE = 2
 OPENAPI = "/internal/openapi.json"
-CAPABILITIES = (users, sessions, organizations, roles, api_keys, internal)
+CAPABILITIES = (users, sessions, credentials, organizations, roles, api_keys, internal)
 
 
 def create(settings: Settings) -> FastAPI:
@@ -84,7 +85,14 @@ async def open_services(identity: Identity, settings: Settings) -> AsyncIterator
     throttles = Throttles(identity.pool, settings.throttles, lookup)
     try:
         yield Services(
-            identity.pool, identity.runner, attempts, Answers(kept), Opaque(positions), hasher, throttles, lookup
+            identity.pool,
+            identity.runner,
+            attempts,
+            Answers(kept),
+            Opaque(positions),
+            hasher,
+            throttles,
+            lookup,
         )
     finally:
         hasher.close()

@@ -13,8 +13,9 @@ from typing import ClassVar
 from services.identity.store import Write
 from services.kit.errors import Invalid
 from services.kit.ids import new_id
+from services.kit.postgres import Connection
 from services.kit.sealing import Sealer
-from services.kit.tokens import make_token, token_hash
+from services.kit.tokens import is_token, make_token, token_hash
 
 INVITATION, RESET = "invitation", "reset"
 PREFIX = {INVITATION: "mui", RESET: "mur"}
@@ -73,6 +74,35 @@ def new_link(
     lives = LIVES_BY_ADMIN if kind == RESET and by_admin else LIVES[kind]
     sealed = sealer.seal(token.encode(), f"link:{link}")
     return StoreLink(link, org, user, kind, token_hash(token), sealed, by_admin, now, now + lives)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedLink:
+    """A link that was shown and works; `now` is the database's time."""
+
+    id: str
+    org: str
+    user: str
+    now: datetime
+
+
+async def follow(connection: Connection, kind: str, token: object) -> OpenedLink:
+    """What this token opens; whatever was sent as one has the same answer if it opens nothing.
+
+    Raises:
+        LinkInvalid: no token, used, replaced, expired, or of the other kind.
+
+    Source: table `links`.
+    """
+    row = None
+    if isinstance(token, str) and is_token(token, PREFIX[kind]):
+        row = await connection.fetchrow(
+            'SELECT id, org, "user", now() AS now FROM links WHERE hash = $1 AND kind = $2 AND expires_at > now()',
+            token_hash(token), kind,
+        )  # fmt: skip
+    if row is None:
+        raise LinkInvalid
+    return OpenedLink(**dict(row))
 
 
 def open_token(sealer: Sealer, link: str, sealed: bytes) -> str:

@@ -125,12 +125,14 @@ class Throttles:
             doubles_from = limit.failures if limit.window is None else None
             await self._pool.execute(SQL["failed"], limit.id, place.at, doubles_from)
 
-    async def clear(self, user: str, ip: str | None, *, codes: bool = False) -> None:
-        """A person has proven who they are: their failures are forgotten, and the network is remembered."""
-        known = self._known(user, ip)
-        ids = [f"password:{user}", f"password:{user}:{known}", *([f"code:{user}"] if codes else [])]
+    async def remember(self, user: str, ip: str | None) -> None:
+        """A full sign-in: the network is known from now on."""
+        await self._pool.execute(SQL["remember"], self._known(user, ip))
+
+    async def clear_passwords(self, user: str, ip: str | None) -> None:
+        """A person has proven who they are: their failures are forgotten, also those from this network."""
+        ids = [f"password:{user}", f"password:{user}:{self._known(user, ip)}"]
         await self._pool.execute(SQL["clear"], ids)
-        await self._pool.execute(SQL["remember"], known)
 
     async def clear_codes(self, user: str) -> None:
         await self._pool.execute(SQL["clear"], [f"code:{user}"])

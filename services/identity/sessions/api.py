@@ -14,7 +14,7 @@ from services.identity.routes import Call, NoQuery, Route, Services, add_read, r
 from services.identity.run import Draft
 from services.identity.sessions import account as accounts
 from services.identity.sessions import half as halves
-from services.identity.sessions import introspection
+from services.identity.sessions import introspection, me
 from services.identity.sessions.sign_in import CodeBody, SignInBody, enter_code, sign_in
 from services.identity.sessions.start import OTP
 from services.identity.users import queries
@@ -101,3 +101,4 @@ def add_routes(app: FastAPI, services: Services) -> None:
     add_command(app, services, end, end_session)
     add_read(app, services, Route("GET", "/v1/ip-rules", ("ip_rules.read",)), list_rules, ListQuery)
     introspection.add_routes(app, services)
+    me.add_routes(app, services)

@@ -111,8 +111,14 @@ async def begin(visit: Visit[SignInBody], account: Account | None) -> Response:
 
     done = await services.runner.run(decide)
     if done.facts:
-        await services.throttles.clear(user, visit.context.ip)
+        await signed_in(services, user, visit.context.ip)
     return shown(services, account.user.org, done)
+
+
+async def signed_in(services: Services, user: str, ip: str | None) -> None:
+    """After a full sign-in nothing is held against the account."""
+    await services.throttles.clear_passwords(user, ip)
+    await services.throttles.remember(user, ip)
 
 
 async def renewed_hash(services: Services, user: str, kept: str, password: str) -> tuple[SetPassword, ...]:
@@ -146,7 +152,8 @@ async def enter_code(visit: Visit[CodeBody], half: HalfSession) -> Response:
     except CodeRefused as error:
         await halves.end_if_used_up(services, half)
         return await refuse(visit, visit.origin(half.org, half.now), Attempt(ACT, half.user), error)
-    await services.throttles.clear(half.user, ip, codes=True)
+    await services.throttles.clear_codes(half.user)
+    await signed_in(services, half.user, ip)
     return shown(services, half.org, done)
 
 

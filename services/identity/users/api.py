@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -83,11 +84,15 @@ async def situation_of(connection: Connection, call: Call[Any]) -> Situation:
 
 
 async def checked(
-    connection: Connection, call: Call[Any], situation: Situation, command: decider.Command
+    connection: Connection,
+    call: Call[Any],
+    situation: Situation,
+    command: Any,
+    decide: Callable[[Situation, Any], list[Event]] = decider.decide,
 ) -> list[Event]:
     """Decide; a stale `If-Match` also says what happened since, to merge by."""
     try:
-        return decider.decide(situation, command)
+        return decide(situation, command)
     except VersionConflict as conflict:
         user = situation.user.id
         conflict.members["changes"] = await changes_since(

@@ -1,0 +1,185 @@
+"""What a link in a mail opens: a new password, or the account itself. And asking for such a link.
+
+Following a link is a POST and uses it up; a password that is refused leaves it open. None of it signs anyone in,
+and none of it touches a second factor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Response
+from muster_contracts.events import Actor
+from pydantic import Field, WithJsonSchema
+
+from services.identity.bootstrap import UNKNOWN_ORG
+from services.identity.credentials import decider
+from services.identity.credentials.own import NewPassword, new_hash
+from services.identity.fields import Email, Name, normalize_login
+from services.identity.links import (
+    INVITATION,
+    RESET,
+    LinkInvalid,
+    OpenedLink,
+    VoidLinks,
+    follow,
+    new_link,
+)
+from services.identity.public import Visit, add_public, evenly
+from services.identity.routes import Route, Services, answer
+from services.identity.run import Decide, Draft, Origin
+from services.identity.sessions import account as accounts
+from services.identity.sessions.account import Account
+from services.identity.store import Write
+from services.identity.users import read
+from services.identity.users.decider import NewLink
+from services.identity.users.drafts import draft
+from services.identity.users.state import ACTIVE, INVITED
+from services.identity.vault import DropHalfSessions, SetPassword
+from services.kit.errors import NotFound, Unavailable
+from services.kit.http import Body
+from services.kit.ids import new_id
+from services.kit.postgres import Connection
+from services.kit.telemetry import logger
+
+log = logger(__name__)
+Token = Annotated[Any, WithJsonSchema({"type": "string"})]
+"""Whatever is sent as a token: all that opens nothing has one answer."""
+
+
+class AskBody(Body):
+    organization: Annotated[str, Field(max_length=1000)]
+    email: Email
+
+
+class CompleteBody(Body):
+    token: Token = None
+    password: NewPassword
+
+
+class AcceptBody(CompleteBody):
+    name: Name | None = None
+
+
+async def ask(visit: Visit[AskBody]) -> Response:
+    """`POST /v1/password-resets`: the same answer after the same time, whether anybody has this address or not."""
+    started = asyncio.get_running_loop().time()
+    services, body = visit.services, visit.body
+    async with services.pool.acquire() as connection:
+        named = await accounts.find(connection, body.organization, body.email)
+        account = await accounts.read(connection, named.user or "")
+    try:
+        if (
+            account
+            and _may_have_one(account, named.login)
+            and await services.throttles.may_mail(account.user.id)
+        ):
+            await services.runner.run(asking(visit, account))
+    except Unavailable as error:  # saying so would tell that there is such a person
+        log.warning("reset link not made", code_=error.code)
+    head = await services.pool.fetchval("SELECT position FROM log_head")
+    response = answer(services, named.org or UNKNOWN_ORG, {}, head, 202)
+    await evenly(started)
+    return response
+
+
+def _may_have_one(account: Account, login: str) -> bool:
+    """Active, and asked for by the very address that the mail will go to."""
+    return account.user.status == ACTIVE and normalize_login(account.user.email) == login
+
+
+def asking(visit: Visit[AskBody], account: Account) -> Decide:
+    async def decide(connection: Connection) -> tuple[Origin, Draft]:
+        user, now = account.user, account.now
+        situation = await read.situation(connection, user.org, user.id)
+        sealer = (await visit.services.runner.keys.fetch(connection, [user.id]))[user.id]
+        if sealer is None:
+            raise NotFound
+        link = new_link(user.org, user.id, RESET, sealer, now)
+        command = decider.RequestReset(NewLink(link.id, link.expires_at), now)
+        events = decider.decide(situation, command)
+        is_new = bool(events) and decider.open_reset(situation, now) is None
+        asked = draft(situation, events, now, writes=(link,) if is_new else ())
+        return visit.origin(user.org, now), replace(asked, body=None)
+
+    return decide
+
+
+async def complete(visit: Visit[CompleteBody]) -> Response:
+    """`POST /v1/password-resets/complete`: all sessions end, nobody is signed in, factors stay.
+
+    Raises:
+        LinkInvalid, PasswordTooShort, PasswordTooCommon.
+    """
+    services = visit.services
+    account = await _holder(visit, RESET, ACTIVE)
+    hash_ = await new_hash(services, account, visit.body.password)
+
+    async def decide(connection: Connection) -> tuple[Origin, Draft]:
+        link = await follow(connection, RESET, visit.body.token)
+        command = decider.CompleteReset(link.id, new_id("kil"))
+        writes = (DropHalfSessions(link.user),)
+        return await _followed(connection, visit, link, account, command, hash_, *writes)
+
+    done = await services.runner.run(decide)
+    await services.throttles.clear_passwords(account.user.id, visit.context.ip)
+    return answer(services, account.user.org, None, done.position)
+
+
+async def accept(visit: Visit[AcceptBody]) -> Response:
+    """`POST /v1/invitations/accept`.
+
+    Raises:
+        LinkInvalid, PasswordTooShort, PasswordTooCommon.
+    """
+    services, body = visit.services, visit.body
+    account = await _holder(visit, INVITATION, INVITED)
+    hash_ = await new_hash(services, account, body.password, body.name)
+
+    async def decide(connection: Connection) -> tuple[Origin, Draft]:
+        link = await follow(connection, INVITATION, body.token)
+        command = decider.Accept(link.id, body.name)
+        return await _followed(connection, visit, link, account, command, hash_)
+
+    done = await services.runner.run(decide)
+    shown = {"user": (done.draft.body or {})["user"]}
+    return answer(services, account.user.org, shown, done.position)
+
+
+async def _holder(visit: Visit[Any], kind: str, status: str) -> Account:
+    """Whose link it is. Raises LinkInvalid."""
+    async with visit.services.pool.acquire() as connection:
+        link = await follow(connection, kind, visit.body.token)
+        account = await accounts.read(connection, link.user)
+    if account is None or account.user.status != status:
+        raise LinkInvalid
+    return account
+
+
+async def _followed(
+    connection: Connection,
+    visit: Visit[Any],
+    link: OpenedLink,
+    account: Account,
+    command: decider.CompleteReset | decider.Accept,
+    hash_: str,
+    *writes: Write,
+) -> tuple[Origin, Draft]:
+    """The unit of who followed a link: it is used up with all others of theirs, and the password is set."""
+    situation = await read.situation(connection, link.org, link.user)
+    events = decider.decide(situation, command)
+    kept = (VoidLinks(link.user), SetPassword(link.user, hash_), *writes)
+    actor = Actor(type="user", id=link.user, name=account.user.name)
+    return visit.origin(link.org, link.now, actor), draft(situation, events, link.now, writes=kept)
+
+
+def add_routes(app: FastAPI, services: Services) -> None:
+    resets = "/v1/password-resets"
+    for route, serve in (
+        (Route("POST", resets, change=False, body=AskBody, status=202), ask),
+        (Route("POST", f"{resets}/complete", change=False, body=CompleteBody, status=204), complete),
+        (Route("POST", "/v1/invitations/accept", change=False, body=AcceptBody), accept),
+    ):
+        add_public(app, services, route, serve)
