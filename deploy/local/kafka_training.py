@@ -1,17 +1,16 @@
-"""Make the AOT cache of the local Kafka: one training run of a throw-away broker, about 10 s, once per
-machine.
+"""Have Kafka's jars, then its AOT cache: `python -m deploy.local.kafka_training [jars]`, once per machine.
 
-Without it everything works, and each start takes a second longer: so nothing here may fail a start.
+The cache comes from a training run of a throw-away broker, about 10 s. Without it everything works, and each
+start takes a second longer: so training never fails a start.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
+import signal
 import subprocess
+import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,9 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError as AioKafkaError
 
-from deploy.local.kafka import Kafka, aot_cache, cache_folder, one_at_a_time
+from deploy.local.children import die_with_parent
+from deploy.local.kafka import Kafka, KafkaError, aot_cache, cache_folder, class_path, jars, one_at_a_time
+from deploy.local.ports import free_ports
 
 TOPIC = "training"
 KEPT = 3
@@ -29,33 +30,19 @@ STOP_SECONDS = 90.0
 """Writing the cache takes about 5 s, on a busy machine several times that."""
 
 
-def train() -> bool:
-    """Make the cache where it is missing; say whether there is one now."""
-    with tempfile.TemporaryDirectory(prefix="muster-kafka-") as folder:
-        kafka = Kafka(Path(folder), *free_ports(2))
-        cache = aot_cache(kafka.class_path)
-        with one_at_a_time(cache_folder() / "training.lock"):
-            if not cache.exists():
-                _forget_all_but(KEPT)
-                _train(kafka, Path(folder) / "new.aot", cache)
-            return cache.exists()
+def is_trained() -> bool:
+    return aot_cache(class_path()).exists()
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on, below 32768: above, the system gives them to outgoing connections."""
-    found: list[int] = []
-    start = 20_000 + (os.getpid() * 37 + time.monotonic_ns() // 1000) % 10_000
-    for port in range(start, 32_700):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            found.append(port)
-        if len(found) == count:
-            return found
-    raise OSError(f"no {count} free ports from {start} to 32700")
+def train() -> None:
+    """Make the cache where it is missing."""
+    with (
+        tempfile.TemporaryDirectory(prefix="muster-kafka-") as folder,
+        one_at_a_time(cache_folder() / "training.lock"),
+    ):
+        if not is_trained():
+            _forget_all_but(KEPT)
+            _train(Kafka(Path(folder), *free_ports(2)), Path(folder) / "new.aot", aot_cache(class_path()))
 
 
 def _forget_all_but(kept: int) -> None:
@@ -66,8 +53,11 @@ def _forget_all_but(kept: int) -> None:
 
 def _train(kafka: Kafka, written: Path, cache: Path) -> None:
     kafka.format()
-    with subprocess.Popen(
-        kafka.run_with(f"-XX:AOTCacheOutput={written}"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    with subprocess.Popen(  # noqa: PLW1509 # one system call, and no other thread lives here
+        kafka.run_with(f"-XX:AOTCacheOutput={written}"),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=die_with_parent(signal.SIGKILL),
     ) as broker:
         try:
             asyncio.run(_exercise(kafka))
@@ -101,3 +91,18 @@ async def _exercise(kafka: Kafka) -> None:
         async with consumer:
             await consumer.getone()
             await consumer.commit()
+
+
+def main() -> int:
+    try:
+        jars()
+    except KafkaError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    if "jars" not in sys.argv[1:]:
+        train()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -10,7 +10,6 @@ import os
 import pwd
 import shutil
 import signal
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -19,6 +18,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 import asyncpg
+
+from deploy.local.children import run
 
 SUPERUSER = "postgres"
 SERVICES = ("identity", "audit", "notifier")
@@ -67,36 +68,40 @@ class Postgres:
         Raises:
             PostgresError: initdb failed.
         """
-        finished, secret = self.data / "formatted", self.data.with_suffix(".password")
-        if finished.exists():
+        if self.data.exists():
             return
-        shutil.rmtree(self.data, ignore_errors=True)
-        self.data.mkdir(mode=0o700, parents=True)
+        unfinished, secret = self.data.with_suffix(".new"), self.data.with_suffix(".password")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(mode=0o700, parents=True)
         secret.touch(0o600)
         secret.write_text(self.password, "utf-8")
-        for path in (self.data, secret):
+        for path in (unfinished, secret):
             _hand_over(path)
         try:
-            self._initdb(secret)
+            self._initdb(unfinished, secret)
         finally:
             secret.unlink()
-        finished.touch()
+        unfinished.rename(self.data)
 
-    def _initdb(self, secret: Path) -> None:
-        options = [
-            "--username",
-            SUPERUSER,
-            "--pwfile",
-            str(secret),
-            "--auth",
-            "scram-sha-256",
+    def _initdb(self, folder: Path, secret: Path) -> None:
+        options = ["--username", SUPERUSER, "--pwfile", str(secret), "--auth", "scram-sha-256"]
+        texts = [
             "--encoding",
             "UTF8",
+            "--locale",
+            "C",
+            "--locale-provider",
+            "builtin",
+            "--builtin-locale",
+            "C.UTF-8",
         ]
-        locale = ["--locale-provider", "builtin", "--builtin-locale", "C.UTF-8", "--locale", "C"]
-        command = [*_unprivileged(), str(_binaries() / "initdb"), "-D", str(self.data), *options, *locale]
-        result = subprocess.run(
-            [*command, *([] if self.durable else ["--no-sync"])], capture_output=True, text=True, check=False
+        result = run(
+            [
+                *_unprivileged(),
+                str(_binaries() / "initdb"),
+                *("-D", str(folder), *options, *texts),
+                *([] if self.durable else ["--no-sync"]),
+            ]
         )
         if result.returncode:
             raise PostgresError(f"initdb failed: {(result.stderr or result.stdout).strip()}")
@@ -172,7 +177,7 @@ def _unprivileged() -> tuple[str, ...]:
     files = (*become, "--inh-caps=+dac_override", "--ambient-caps=+dac_override")
     try:
         for command in (files, become):
-            if subprocess.run([*command, "true"], capture_output=True, check=False).returncode == 0:
+            if run([*command, "true"]).returncode == 0:
                 return command
     except FileNotFoundError:
         pass

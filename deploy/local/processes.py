@@ -14,12 +14,12 @@ from functools import partial
 from pathlib import Path
 
 from deploy.local.kafka import Kafka
+from deploy.local.ports import HOST
 from deploy.local.postgres import SERVICES, Postgres
 from deploy.local.state import Var
 from deploy.local.supervisor import Spec, http_ready
 from services.kit.settings import PREFIX, Settings
 
-HOST = "127.0.0.1"
 THROTTLE_FACTOR = "10"
 PAIRS = {
     "gateway": ("GATEWAY_IDENTITY", "GATEWAY_AUDIT", "GATEWAY_NOTIFIER", "CONSOLE_GATEWAY"),

@@ -8,14 +8,13 @@ this process is gone, however it went; elsewhere the next start ends what `var/p
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import signal
-import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import IO, Any
 
+from deploy.local.children import die_with_parent
 from deploy.local.state import STOP_SECONDS, Started, StartError, Var
 
 FIRST_PAUSE, LONGEST_PAUSE, STEADY_SECONDS = 0.1, 10.0, 10.0
@@ -23,7 +22,6 @@ START_SECONDS = 90.0
 DEATHS = 3
 """A process that dies this often before it was ever ready ends the start."""
 POLL_SECONDS = 0.05
-PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +105,7 @@ class Supervisor:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # Ctrl-C is for us alone, we stop them in order
-                preexec_fn=_die_with_parent(spec.stop_signal),
+                preexec_fn=die_with_parent(spec.stop_signal),
             )
 
     async def _until_ready(self, child: Child) -> None:
@@ -150,17 +148,6 @@ class Supervisor:
 
     def _children(self) -> list[Child]:
         return [child for stage in self._stages for child in stage]
-
-
-def _die_with_parent(with_signal: signal.Signals) -> Callable[[], None] | None:
-    if sys.platform != "linux":
-        return None
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-
-    def ask() -> None:
-        prctl(PR_SET_PDEATHSIG, int(with_signal), 0, 0, 0)
-
-    return ask
 
 
 async def http_ready(port: int, path: str = "/ready") -> bool:

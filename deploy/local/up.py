@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,10 +18,12 @@ import psutil
 from aiokafka.errors import KafkaError as AioKafkaError
 from muster_contracts import topics as contracts
 
-from deploy.local.kafka import VERSION, KafkaError, jars
-from deploy.local.kafka_training import train
+from deploy.local.children import run_async
+from deploy.local.kafka import VERSION, KafkaError, are_here
+from deploy.local.kafka_training import is_trained
+from deploy.local.ports import holder, is_free
 from deploy.local.postgres import SERVICES, PostgresError, create_databases
-from deploy.local.processes import HOST, MODULES, Plan, command
+from deploy.local.processes import MODULES, Plan, command
 from deploy.local.progress import box, say, step
 from deploy.local.state import MARK, StartError, Var, end_leftovers, wait_until_gone
 from deploy.local.supervisor import Spec, Supervisor
@@ -149,24 +150,12 @@ async def run(here: Plan) -> None:
 
 def check_ports(here: Plan) -> None:
     for name, port in here.ports().items():
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((HOST, port))
-            except OSError:
-                raise StartError(
-                    f"Port {port}, which {name} needs, is taken by {_holder(port)}: stop that, or set "
-                    f"MUSTER_PORT_BASE (now {here.settings.port_base}) to a number with free ports after it.",
-                    3,
-                ) from None
-
-
-def _holder(port: int) -> str:
-    with contextlib.suppress(psutil.Error):
-        for connection in psutil.net_connections("tcp"):
-            if connection.laddr and connection.laddr.port == port and connection.pid:
-                return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
-    return "another program"
+        if not is_free(port):
+            raise StartError(
+                f"Port {port}, which {name} needs, is taken by {holder(port)}: stop that, or set "
+                f"MUSTER_PORT_BASE (now {here.settings.port_base}) to a number with free ports after it.",
+                3,
+            )
 
 
 async def start_all(here: Plan, supervisor: Supervisor) -> None:
@@ -194,7 +183,7 @@ def published(here: Plan, demo: dict[str, Any]) -> dict[str, Any]:
 async def start_servers(here: Plan, supervisor: Supervisor) -> None:
     postgres, kafka = here.postgres(), here.kafka()
     try:
-        await asyncio.to_thread(bring_kafka)
+        await bring_kafka()
         with step("Data folders", always=False):
             await asyncio.gather(asyncio.to_thread(postgres.format), asyncio.to_thread(kafka.format))
         with step("PostgreSQL and Kafka"):
@@ -208,12 +197,20 @@ async def start_servers(here: Plan, supervisor: Supervisor) -> None:
         raise StartError(f"{error}.", 3) from None
 
 
-def bring_kafka() -> None:
-    """Have jars and AOT cache; both stay for later starts of this user, which then take no time here."""
-    with step(f"Apache Kafka {VERSION} (45 MB, once)", always=False):
-        jars()
-    with step("Kafka's start made faster (once)", always=False):
-        train()
+async def bring_kafka() -> None:
+    """Have jars and AOT cache; both stay for later starts of this user, which then take no time here.
+
+    In a process of its own, since Ctrl-C must not wait for a download.
+    """
+    module = [sys.executable, "-P", "-m", "deploy.local.kafka_training"]
+    if not are_here():
+        with step(f"Apache Kafka {VERSION} (45 MB, once)"):
+            result = await run_async([*module, "jars"], os.environ)
+        if result.returncode:
+            raise StartError(result.stderr.strip()[-600:], 3)
+    if not is_trained():
+        with step("Training Kafka's start (once)"):
+            await run_async(module, os.environ)
 
 
 async def prepare(here: Plan) -> dict[str, Any]:
@@ -232,18 +229,16 @@ async def prepare(here: Plan) -> dict[str, Any]:
             raise StartError(f"{error}.") from None
         except (OSError, asyncpg.PostgresError, AioKafkaError) as error:
             raise StartError(f"A server of the settings does not answer: {error}.", 3) from None
-    return await asyncio.to_thread(seed, here) if here.embedded else {}
+    return await seed(here) if here.embedded else {}
 
 
-def seed(here: Plan) -> dict[str, Any]:
+async def seed(here: Plan) -> dict[str, Any]:
     """Make the demo organization once and keep its sign-ins."""
     if demo := here.var.read("demo.json"):
         return demo
     (here.var / "demo.begun").touch()
     with step("Demo organization"):
-        result = subprocess.run(
-            command("demo"), env=here.environment("demo"), capture_output=True, text=True, check=False
-        )
+        result = await run_async(command("demo"), here.environment("demo"))
     if result.returncode:
         raise StartError(f"The demo organization cannot be made: {result.stderr.strip()[-1500:]}")
     demo = json.loads(result.stdout)

@@ -11,7 +11,7 @@ from testcontainers.community.postgres import PostgresContainer
 from testcontainers.core.container import DockerContainer
 
 from deploy.local.kafka import answers
-from deploy.local.kafka_training import free_ports
+from deploy.local.ports import free_ports
 from deploy.local.postgres import SUPERUSER
 from tests.support.servers import STOP_SECONDS, PostgresServer, until_ready
 

@@ -20,7 +20,7 @@ from urllib.parse import quote
 import asyncpg
 
 from deploy.local.kafka import Kafka
-from deploy.local.kafka_training import free_ports
+from deploy.local.ports import free_ports
 from deploy.local.postgres import SERVICES, SUPERUSER, Postgres
 from services.kit.migrate import migrate
 

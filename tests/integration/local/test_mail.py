@@ -15,7 +15,7 @@ import aiosmtplib
 import pytest
 
 from deploy.local import mail
-from deploy.local.kafka_training import free_ports
+from deploy.local.ports import free_ports
 from deploy.local.state import Var
 from deploy.local.supervisor import Spec, Supervisor, http_ready
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from deploy.local.kafka_training import free_ports
+from deploy.local.ports import free_ports
 from deploy.local.state import StartError, Var, end_leftovers
 from deploy.local.supervisor import Spec, Supervisor, http_ready
 

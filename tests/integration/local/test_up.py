@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.kafka_training import free_ports
+from deploy.local.ports import free_ports
 
 
 def muster(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
