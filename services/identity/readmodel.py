@@ -20,8 +20,13 @@ class Table:
     columns: tuple[str, ...]
 
     async def load(self, connection: Connection, ids: Sequence[str]) -> dict[str, Record]:
-        """The rows with these ids, by id."""
-        rows = await connection.fetch(f"SELECT * FROM {self.name} WHERE id = ANY($1::text[])", ids)  # noqa: S608
+        """The rows with these ids, by id, locked: two events about one person need not share a head (a rename,
+        a sign-in), and the process that folds its own second must see what the first made of the row.
+        """
+        rows = await connection.fetch(
+            f"SELECT * FROM {self.name} WHERE id = ANY($1::text[]) ORDER BY id FOR NO KEY UPDATE",  # noqa: S608
+            ids,
+        )
         return {row["id"]: row for row in rows}
 
     async def save(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> None:

@@ -149,6 +149,8 @@ class Store:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        while not self._queue.empty():
+            _settle(self._queue.get_nowait()[1], Unavailable("The process stops.", retry_after=1))
         if self._connection is not None:
             await self._connection.close(timeout=2)
 
@@ -165,9 +167,8 @@ class Store:
 
         Raises:
             Conflict: a head moved, or a claim is taken: read and decide again.
-            Unavailable: the database is away. The unit may have been committed when it went away in the
-            middle
-                of the commit; who needs to know repeats the request with its idempotency key.
+            Unavailable: the database is away, or the process stops. The unit may have been committed when it
+                went away in the middle of the commit; who needs to know repeats the request with its idempotency key.
         """
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._queue.put_nowait((unit, done))
@@ -179,6 +180,8 @@ class Store:
             while len(batch) < BATCH and not self._queue.empty():
                 batch.append(self._queue.get_nowait())
             batch = [(unit, done) for unit, done in batch if not done.done()]
+            if not batch:
+                continue
             try:
                 outcomes = await self._write([unit for unit, _ in batch])
             except asyncio.CancelledError:
