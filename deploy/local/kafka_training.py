@@ -53,11 +53,11 @@ def _forget_all_but(kept: int) -> None:
 
 def _train(kafka: Kafka, written: Path, cache: Path) -> None:
     kafka.format()
-    with subprocess.Popen(  # noqa: PLW1509 # one system call, and no other thread lives here
+    with subprocess.Popen(
         kafka.run_with(f"-XX:AOTCacheOutput={written}"),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        preexec_fn=die_with_parent(signal.SIGKILL),
+        preexec_fn=die_with_parent(signal.SIGKILL),  # noqa: PLW1509 # no other thread lives here
     ) as broker:
         try:
             asyncio.run(_exercise(kafka))

@@ -5,6 +5,7 @@ A difference is reported and never repaired: more partitions would move keys, an
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
@@ -14,6 +15,9 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 CREATED, EXISTS, UNKNOWN = 0, 36, 3
 """Kafka's error codes in the answers about topics."""
+
+
+VISIBLE_POLLS, VISIBLE_POLL_SECONDS = 50, 0.1
 
 
 class TopicsError(Exception):
@@ -49,6 +53,7 @@ async def create(bootstrap: str, topics: Iterable[Topic], *, replication_factor:
         results: list[tuple[str, int, str]] = [(name, code, text) for name, code, text in answer.topic_errors]
         if failed := [f"{name}: {text}" for name, code, text in results if code not in (CREATED, EXISTS)]:
             raise TopicsError("; ".join(failed))
+        await _until_visible(admin, [topic.name for topic in wanted])
         existing = {name for name, code, _ in results if code == EXISTS}
         if found := await _differences(admin, [t for t in wanted if t.name in existing]):
             raise TopicsError("; ".join(found))
@@ -84,6 +89,15 @@ async def _differences(admin: Any, topics: Iterable[Topic]) -> list[str]:
         for topic in present
         for difference in _compare(topic, len(described[topic.name]["partitions"]), configs[topic.name])
     ]
+
+
+async def _until_visible(admin: Any, names: list[str]) -> None:
+    """Wait until the broker knows what the controller has made, which may be a moment later."""
+    for _ in range(VISIBLE_POLLS):
+        described = await admin.describe_topics(names)
+        if not any(topic["error_code"] == UNKNOWN for topic in described):
+            return
+        await asyncio.sleep(VISIBLE_POLL_SECONDS)
 
 
 async def _configs(admin: Any, names: list[str]) -> dict[str, dict[str, str]]:
