@@ -120,7 +120,7 @@ class Courier:
         link = await self._identity.link(message.link) if message.link else None
         if message.link and link is None:
             return Outcome("abandoned", "link_closed", "The link is no longer open.", address)
-        words = self._renderer.render(message.kind, _facts(message, message.personal, person, link))
+        words = self._renderer.render(message.kind, _facts(message, message.personal, person, address, link))
         return Letter(message.key, person.name, address, words, message.queued_at)
 
     async def _finish(self, message: Message, outcome: Outcome) -> None:
@@ -143,10 +143,12 @@ async def _try(send: Send, letter: Letter) -> Outcome:
         return Outcome("unknown", "sending_failed", "Sending ended unexpectedly.", letter.address)
 
 
-def _facts(message: Message, personal: dict[str, str], person: Person, link: Link | None) -> Facts:
+def _facts(
+    message: Message, personal: dict[str, str], person: Person, address: str, link: Link | None
+) -> Facts:
     return Facts(
         name=person.name,
-        email=person.email,
+        email=address,
         timezone=person.timezone,
         organization=person.organization,
         slug=person.slug,

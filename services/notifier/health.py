@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,7 +17,9 @@ from services.kit.relay import Relay
 from services.notifier.channels import Channel
 from services.notifier.outbox import Outbox
 
-CHECK_SECONDS = 3.0
+CHECK_SECONDS = 2.0
+MAIL_SECONDS = 5.0
+"""For so long an answer about the mail server holds: whoever polls us must not keep a server of others busy."""
 
 
 @dataclass(slots=True)
@@ -29,11 +32,12 @@ class Health:
     email: Channel
     outbox: Outbox
     problem: str | None = None
+    _mail: tuple[float, bool] = (float("-inf"), False)
 
     async def answer(self) -> JSONResponse:
         """200 when events are read and our own are published; a mail server that is away is only told."""
         database, consumer, relay, mail = await asyncio.gather(
-            self._database(), self._consumer(), self.relay.health(), self.email.reachable()
+            self._database(), self._consumer(), self.relay.health(), self._mail_server()
         )
         ready = self.problem is None and database["ready"] and consumer["ready"] and relay.ready
         document: dict[str, Any] = {
@@ -61,6 +65,13 @@ class Health:
                 return {"ready": True, "behind": await self.consumer.behind()}
         except (KafkaError, *DATABASE_AWAY) as error:
             return {"ready": False, "problem": type(error).__name__}
+
+    async def _mail_server(self) -> bool:
+        asked, reachable = self._mail
+        if time.monotonic() - asked > MAIL_SECONDS:
+            reachable = await self.email.reachable()
+            self._mail = (time.monotonic(), reachable)
+        return reachable
 
     async def _waiting(self) -> int | None:
         try:

@@ -49,6 +49,7 @@ class Facts:
 
     name: str
     email: str
+    """Where the mail goes."""
     timezone: str | None
     organization: str
     slug: str
@@ -156,7 +157,7 @@ def _environment(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"paragraphs": paragraphs, "strong": strong, "linked": _linked}
+    environment.filters |= {"paragraphs": paragraphs, "strong": strong, "linked": _linked, "masked": _masked}
     return environment
 
 
@@ -181,6 +182,12 @@ def _linked(text: str) -> Markup:
     if text.startswith("https://"):
         return Markup('<a href="{0}">{0}</a>').format(text)
     return escape(text)
+
+
+def _masked(address: str) -> str:
+    """An address as its owner recognizes it and a stranger cannot use it: `b…@acme.example`."""
+    local, at, domain = address.rpartition("@")
+    return f"{local[:1]}…{at}{domain}"
 
 
 def _zone(name: str | None) -> ZoneInfo:

@@ -120,4 +120,4 @@ async def open_notifier(
             await until(notifier.ready, 30)
             yield notifier
         finally:
-            await notifier.stop(signal.SIGKILL)
+            await notifier.stop()

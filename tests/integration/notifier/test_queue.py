@@ -254,6 +254,9 @@ async def test_a_changed_address_is_told_to_the_old_and_the_new_one(world: World
         "new@acme.example": "This is now your address at Acme",
         "old@acme.example": "Your address at Acme was changed",
     }
+    away = world.mailbox.texts()[world.mailbox.recipients.index(["old@acme.example"])]
+    assert "n…@acme.example" in away
+    assert "new@acme.example" not in away  # who reads the old mailbox may be a stranger
 
 
 async def test_an_address_outside_ascii_is_written_to(world: World):
