@@ -17,6 +17,7 @@ from services.gateway.buckets import Allowance, Buckets
 from services.gateway.heads import Head, Reader
 from services.gateway.routes import UNLIMITED, check, service_of
 from services.gateway.upstream import UNREACHABLE, Answer, Away, Services
+from services.gateway.watches import Watches
 from services.kit.errors import MusterError, Throttled, Unavailable
 from services.kit.http import MAX_BODY_BYTES, problem, problem_of
 from services.kit.ids import new_id
@@ -29,7 +30,6 @@ CLIENT_CLOSED = 499
 """In the log only: there was nobody to answer."""
 MAX_PATIENCE_BYTES = 16_777_216
 """Of a body that is too large, so much is read: who is cut off while still sending never sees our answer."""
-PATIENCE_SECONDS = 0.05
 SMALL_ANSWER_BYTES = 65_536
 _UNCOUNTED = frozenset({"/live", "/ready", UNLIMITED})
 # Not passed on of an answer: what concerns the connection only, what we set ourselves, and cookies.
@@ -101,6 +101,7 @@ class Edge:
         self._per_second = per_second
         self._buckets = Buckets(per_second)
         self._access_log = access_log
+        self._watches = Watches()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -142,7 +143,7 @@ class Edge:
     async def _forward(self, head: Head, body: bytes, receive: Receive, reply: Reply) -> None:
         """Ask the service; a client that leaves meanwhile takes the call to the service with it."""
         target = f"{head.path}?{head.query}" if head.query else head.path
-        watch = Watch(receive)
+        watch = self._watches.begin(receive)
         try:
             async with await self._services.ask(
                 service_of(head.path), head.method, target, head.headers, body
@@ -156,33 +157,6 @@ class Edge:
             raise
         finally:
             watch.end()
-
-
-class Watch:
-    """Cancels the running task when the client leaves. It looks only at calls that take a while."""
-
-    def __init__(self, receive: Receive) -> None:
-        self.has_fired = False
-        self._receive = receive
-        self._asking = asyncio.current_task()
-        self._task: asyncio.Task[None] | None = None
-        self._start = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._begin)
-
-    def end(self) -> None:
-        """Stop watching; what is sent from now on may not be interrupted."""
-        self._start.cancel()
-        if self._task is not None:
-            self._task.cancel()
-
-    def _begin(self) -> None:
-        self._task = asyncio.create_task(self._look())
-
-    async def _look(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        self.has_fired = True
-        if self._asking is not None:
-            self._asking.cancel()
 
 
 async def _read_body(receive: Receive, announced: int | None) -> bytes:

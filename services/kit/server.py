@@ -7,6 +7,7 @@ more than HTTP takes `make_server` and awaits `server.serve()` beside its other 
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import signal
 import sys
@@ -23,11 +24,14 @@ KEEP_ALIVE_SECONDS = 75
 GRACE_SECONDS = 10
 HEAD_SECONDS = 30.0
 MAX_HEAD_BYTES = 65_536
+GARBAGE = 10_000
+"""Objects after which the collector looks for cycles; the 700 of the default cost some percent of each request."""
 
 
 class Protocol(HttpToolsProtocol):
     """uvicorn's, which bounds neither size nor time of a request's head, and refuses with plain text."""
 
+    _is_in_head = False
     _head_bytes = 0
     _head_timer: asyncio.TimerHandle | None = None
 
@@ -40,26 +44,27 @@ class Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if not self.cycle or self.cycle.response_complete:
-            self._expect_head()
         super().data_received(data)
-        if self._head_timer is None or self.transport.is_closing():
+        if self.transport.is_closing():
             return
-        self._head_bytes += len(data)
-        if self._head_bytes > MAX_HEAD_BYTES:
-            self._refuse(431, "The head of the request is too large.")
+        if self._is_in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self._refuse(431, "The head of the request is too large.")
+                return
+        if self._is_in_head or self._is_unwatched():
+            self._expect_head()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._expect_head()
+        self._is_in_head, self._head_bytes = True, 0
 
     def on_headers_complete(self) -> None:
+        self._is_in_head = False
         self._head_arrived()
         super().on_headers_complete()
-        if (
-            self.parser and self.parser.should_upgrade()
-        ):  # we never do; what follows on this connection would not be read
-            self.cycle.keep_alive = False
+        if self.parser and self.parser.should_upgrade():
+            self.cycle.keep_alive = False  # we never upgrade, and what follows would not be read
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 (ours says the same in every case)
         self._refuse(400, "This is not a well-formed HTTP request.")
@@ -67,9 +72,12 @@ class Protocol(HttpToolsProtocol):
     def _unsupported_upgrade_warning(self) -> None:
         """Say nothing: any client could fill the log with it."""
 
+    def _is_unwatched(self) -> bool:
+        """Whether bytes that begin no request have ended the wait of an idle connection (empty lines do)."""
+        return (not self.cycle or self.cycle.response_complete) and self.timeout_keep_alive_task is None
+
     def _expect_head(self) -> None:
         if self._head_timer is None:
-            self._head_bytes = 0
             self._head_timer = self.loop.call_later(HEAD_SECONDS, self._head_missing)
 
     def _head_arrived(self) -> None:
@@ -116,6 +124,9 @@ def serve(app: ASGIApp, host: str, port: int) -> None:
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)  # before the server listens, and once more when it has ended
+    gc.collect()
+    gc.freeze()  # what is imported stays; a collection need not look at it again
+    gc.set_threshold(GARBAGE, 20, 50)
     make_server(app, host, port).run()
 
 

@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 
 from services.gateway import upstream
+from services.gateway.watches import TICK_SECONDS
 from tests.integration.gateway.conftest import Gateway, Service, gateway_with, running
 
 NOWHERE = "http://127.0.0.1:1"
@@ -193,16 +194,10 @@ async def test_a_slow_answer_still_reaches_a_client_that_waits(gateway: Gateway)
     waiting = Waiting(gateway.identity)
     asking = asyncio.create_task(gateway.ask("POST", "/v1/users", b"{}"))
     await waiting.asked.wait()
-    await asyncio.sleep(upstream_patience() * 3)  # so that the gateway has begun to watch the client
+    await asyncio.sleep(TICK_SECONDS * 3)  # so that the gateway has begun to look at the client
     waiting.go.set()
     answer = await asking
     assert (answer.status, answer.body) == (200, b"done")
-
-
-def upstream_patience() -> float:
-    from services.gateway.edge import PATIENCE_SECONDS
-
-    return PATIENCE_SECONDS
 
 
 async def test_a_body_that_does_not_arrive_is_not_waited_for(
