@@ -182,6 +182,11 @@ class Place:
         await self.write(org, person, events, writes, (access_guard(person.id),))
         return token
 
+    async def sign_in(self, slug: str, login: str, password: str = PASSWORD) -> httpx.Response:
+        """`POST /v1/sign-in`, the long way with argon2."""
+        body = {"organization": slug, "login": login, "password": password}
+        return await self.call("POST", "/v1/sign-in", json=body)
+
     async def write(
         self,
         org: Org,
@@ -209,13 +214,22 @@ class Place:
 
 @asynccontextmanager
 async def running_identity(postgres: PostgresServer, **more: str) -> AsyncIterator[Place]:
-    """Identity's whole process on a fresh database, until the end of the block."""
+    """Identity's whole process on a fresh database, until the end of the block; `more`: see `settings_for`."""
     name = postgres.create_migrated_database("identity")
-    settings = settings_for(postgres.url(name, "identity"), **more)
-    port = settings.listen.identity
-    server = make_server(create_app(settings), "127.0.0.1", port)
+    try:
+        async with served(settings_for(postgres.url(name, "identity"), **more)) as place:
+            yield place
+    finally:
+        postgres.drop_database(name)
+
+
+@asynccontextmanager
+async def served(settings: Settings) -> AsyncIterator[Place]:
+    """Identity's whole process with these settings."""
+    server = make_server(create_app(settings), "127.0.0.1", settings.listen.identity)
     task = asyncio.create_task(server.serve())
     key = settings.service_keys.gateway_identity.get_secret_value()
+    url = f"http://127.0.0.1:{settings.listen.identity}"
     try:
         async with open_identity(settings) as identity:
             await prepare(identity)
@@ -225,11 +239,9 @@ async def running_identity(postgres: PostgresServer, **more: str) -> AsyncIterat
                         task.result()
                         raise RuntimeError("identity did not start")
                     await asyncio.sleep(0.01)
-            async with httpx.AsyncClient(
-                base_url=f"http://127.0.0.1:{port}", headers={"Muster-Service-Key": key}, timeout=10
-            ) as http:
+            headers = {"Muster-Service-Key": key}
+            async with httpx.AsyncClient(base_url=url, headers=headers, timeout=10) as http:
                 yield Place(settings, identity, http)
     finally:
         server.should_exit = True
         await task
-        postgres.drop_database(name)

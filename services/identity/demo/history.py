@@ -112,7 +112,7 @@ class History:
         """Now and then a session, the first one on the day of accepting; with `*` the factor comes with it."""
         person = player.person
         last = QUIET_SINCE if person.fate == "quiet" else 1
-        for day in (first, *(self._random.randint(last, first) for _ in range(3))):
+        for day in (first, *(self._random.randint(last, first) for _ in range(2))):
             self._on(day, lambda at: self._visit(player, at), hour=10 + 7 * self._random.random())
         if person.mfa:
             self._on(first, lambda at: self._enroll(player, at), hour=17.5)

@@ -8,7 +8,7 @@ from services.identity.credentials import codes
 from services.identity.credentials.decider import Accept, Activate, activate, decide
 from services.identity.credentials.proofs import seed_context
 from services.identity.demo.stage import Own
-from services.identity.links import VoidLink
+from services.identity.links import VoidLinks
 from services.identity.routes import Services
 from services.identity.run import Draft
 from services.identity.users.drafts import draft
@@ -25,7 +25,7 @@ def accept(at: datetime, password_hash: str) -> Own:
         if link is None:
             raise LookupError("there is no invitation to accept")
         events = decide(situation, Accept(link.id))
-        writes = (VoidLink(link.id), SetPassword(situation.user.id, password_hash))
+        writes = (VoidLinks(situation.user.id), SetPassword(situation.user.id, password_hash))
         return draft(situation, events, at, writes=writes)
 
     return decision

@@ -37,7 +37,7 @@ from services.kit.postgres import Connection
 
 Own = Callable[[Connection, Situation], Awaitable[Draft]]
 BEFORE_ACTING = timedelta(minutes=2)
-SYSTEM = Actor(type="system", id="system", name="Muster")
+SYSTEM = Actor(type="system")
 
 
 @dataclass(slots=True)

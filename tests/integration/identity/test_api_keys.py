@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -161,3 +162,23 @@ async def test_another_organizations_keys_are_unknown(place: Place, org: Org) ->
     assert (await place.call("DELETE", f"{PATH}/{made['api_key']['id']}", org.owner)).status_code == 404
     theirs = {"name": "x", "permissions": [], "service": {"id": made["api_key"]["service"]["id"]}}
     assert (await place.call("POST", PATH, org.owner, theirs)).status_code == 400
+
+
+async def test_no_key_slips_past_the_deactivation_of_its_maker(place: Place) -> None:
+    for _ in range(10):
+        org = await place.organization(None, "admin")
+        body = {"name": "race", "permissions": ["roles.read"]}
+        makings = [place.call("POST", PATH, org.admin, body) for _ in range(4)]
+        answers = await asyncio.gather(
+            *makings, place.call("POST", f"/v1/users/{org.admin.id}/deactivate", org.owner)
+        )
+        assert answers.pop().status_code == 200
+        assert {answer.status_code for answer in answers} <= {201, 401}
+        assert (
+            await place.call("POST", f"/v1/users/{org.admin.id}/reactivate", org.owner)
+        ).status_code == 200
+        for answer in answers:
+            if answer.status_code == 201:
+                token = answer.json()["token"]
+                assert (await place.call("GET", "/v1/roles", token)).status_code == 401
+        assert (await place.call("GET", PATH, org.owner)).json()["data"] == []

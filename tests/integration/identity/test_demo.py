@@ -18,7 +18,7 @@ from services.identity.permissions import ALL, NOT_FOR_KEYS
 from services.kit.persons import PersonKeys
 from services.kit.postgres import Connection, connect
 from services.kit.sealing import MasterKeys
-from tests.support.identity import settings_for
+from tests.support.identity import served, settings_for
 from tests.support.servers import PostgresServer
 
 PRINTED = ("owner", "admin", "member")
@@ -136,6 +136,19 @@ async def test_the_key_is_of_a_service_account_with_all_that_a_key_may_hold(demo
     rows = await demo.ask("SELECT permissions, service FROM api_keys WHERE service IS NOT NULL")
     assert [set(row["permissions"]) for row in rows] == [ALL - NOT_FOR_KEYS]
     assert demo.made["api_key"].startswith("muk_")
+
+
+async def test_the_printed_people_sign_in_with_what_was_printed(demo: Demo) -> None:
+    async with served(demo.settings) as place:
+        for role in PRINTED:
+            printed = demo.made[role]
+            answer = (await place.sign_in("acme", printed["email"], printed["password"])).json()
+            assert answer["next"] == "done"
+            me = (await place.call("GET", "/v1/me", answer["token"])).json()
+            assert (me["email"], me["role"]["name"]) == (printed["email"], role.title())
+        users = (await place.call("GET", "/v1/users?limit=200", demo.made["api_key"])).json()
+        assert users["count"] == {"value": 60, "exact": True}
+        assert (await place.sign_in("acme", "daniel.brooks@acme.example", "a" * 20)).status_code == 401
 
 
 def test_a_second_run_finds_what_the_first_one_made(demo: Demo) -> None:
