@@ -83,10 +83,6 @@ class Outcome:
     to: str | None = field(default=None, repr=False)
 
 
-SENT = "sent"
-ABANDONED = "abandoned"
-
-
 class Outbox:
     """Source and sink: table `messages`."""
 
