@@ -278,7 +278,7 @@ async def test_an_answer_gets_the_position_of_its_own_unit(log: Log):
 
 async def test_projections_run_inside_the_commit_and_fail_their_unit_with_it(log: Log):
     async def fails(_: Connection, facts: Sequence[tuple[str, Fact]]) -> None:
-        if any(getattr(fact.event, "name", None) and fact.event.name.new == "bad" for _, fact in facts):
+        if any(isinstance(fact.event, UserRenamed) and fact.event.name.new == "bad" for _, fact in facts):
             raise LookupError("no such thing")
 
     async with Store(log.url, fails) as store:
