@@ -25,6 +25,7 @@ from services.identity.organizations import api as organizations
 from services.identity.roles import api as roles
 from services.identity.routes import Services
 from services.identity.sessions import api as sessions
+from services.identity.sessions import sweep
 from services.identity.throttles import Throttles
 from services.identity.users import api as users
 from services.kit import telemetry
@@ -65,7 +66,7 @@ def create(settings: Settings) -> FastAPI:
             async with open_services(identity, settings) as services:
                 add_routes(app, identity, services)
                 erasure = janitor.run(identity.pool, identity.keys)
-                async with running(services.attempts.run(), erasure):
+                async with running(services.attempts.run(), erasure, sweep.run(services)):
                     yield
 
     app = create_app("Muster identity", lifespan, callers)

@@ -30,7 +30,9 @@ async def signed_in(place: Place, org: Org, person: Person, password: str = PASS
 
 
 async def events_of(place: Place, stream: str) -> list[str]:
-    rows = await place.identity.pool.fetch("SELECT type FROM events WHERE stream = $1 ORDER BY version", stream)
+    rows = await place.identity.pool.fetch(
+        "SELECT type FROM events WHERE stream = $1 ORDER BY version", stream
+    )
     return [row["type"] for row in rows]
 
 

@@ -107,8 +107,7 @@ async def check_password(own: Own[ConfirmBody] | Own[ChangeBody], account: Accou
     services, ip = own.services, own.context.ip
     limit = await services.throttles.passwords(account.user.id, ip)
     async with services.hasher.turn(), proofs.guess_of(services, account, ip, limit) as attempt:
-        kept = None if attempt.delayed else account.password
-        if not await services.hasher.matches(kept, typed):
+        if attempt.delayed or not await services.hasher.matches(account.password, typed):
             raise ConfirmationRefused
     await services.throttles.clear_passwords(account.user.id, ip)
 

@@ -1,7 +1,8 @@
 """Signing in: password, then (half a session) the second factor, then a session.
 
 Every refusal of the first step looks the same: unknown organization, unknown, invited, inactive, delayed, wrong.
-The same look-ups, one argon2, one record, and an answer after a whole multiple of 100 ms.
+The same look-ups, argon2 also where there is no hash, one record, and an answer after a whole multiple of
+100 ms, which also covers a delayed one, whose password is not looked at.
 """
 
 from __future__ import annotations
@@ -84,8 +85,8 @@ async def check_password(visit: Visit[SignInBody], named: Named, account: Accoun
     else:
         limit = await throttles.passwords_of_nobody(named.org, named.slug, named.login, ip)
     async with services.hasher.turn(), proofs.guess(services, named.org, named.slug, ip, limit) as attempt:
-        kept = account.password if account and not attempt.delayed else None
-        if not await services.hasher.matches(kept, visit.body.password):
+        kept = account.password if account else None
+        if attempt.delayed or not await services.hasher.matches(kept, visit.body.password):
             raise SignInRefused
 
 

@@ -82,10 +82,7 @@ async def test_a_recovery_code_counts_once_also_under_fifty_parallel_tries(place
     halves = [await signed_in(place, org, org.member) for _ in range(10)]
     typed = recovery[0].upper().replace("-", " ")
     answers = await asyncio.gather(
-        *(
-            place.call("POST", "/v1/sign-in/otp", h["token"], {"recovery_code": typed})
-            for h in halves * 5
-        )
+        *(place.call("POST", "/v1/sign-in/otp", h["token"], {"recovery_code": typed}) for h in halves * 5)
     )
     assert [a.status_code for a in answers].count(200) == 1
     unit = await unit_of_last(place, "recovery_codes.used")
@@ -120,7 +117,9 @@ async def test_half_a_session_is_dead_after_five_wrong_codes(place: Place, org: 
     assert refused.status_code == 401
 
 
-async def test_ten_wrong_codes_in_a_row_delay_the_account_but_not_its_password(place: Place, org: Org) -> None:
+async def test_ten_wrong_codes_in_a_row_delay_the_account_but_not_its_password(
+    place: Place, org: Org
+) -> None:
     app, _ = await enroll(place, org.member.token)
     for _ in range(2):
         half = await signed_in(place, org, org.member)
@@ -191,7 +190,9 @@ async def test_an_enrollment_is_finished_by_the_session_that_began_it_within_ten
     await place.identity.pool.execute("UPDATE factors SET created_at = now() - interval '11 minutes'")
     refused = await place.call("POST", path, org.member, {"code": app.code()})
     assert refused.status_code == 404
-    assert (await place.call("POST", path.replace(app.factor, "%00"), org.member, {"code": "1"})).status_code == 404
+    assert (
+        await place.call("POST", path.replace(app.factor, "%00"), org.member, {"code": "1"})
+    ).status_code == 404
 
 
 async def test_text_messages_are_refused_while_no_provider_is_configured(place: Place, org: Org) -> None:
