@@ -27,6 +27,7 @@ from services.kit.positions import Opaque
 from services.kit.postgres import Pool
 
 PERMISSION = "audit.read"
+UNKNOWN_ORG = "org_0"
 Serve = Callable[["Audit", Request, Caller, str], Awaitable[Response]]
 
 
@@ -48,6 +49,10 @@ class Audit:
     async def wait(self, caller: Caller, min_position: str | None) -> None:
         if min_position is not None:
             await self.progress.wait_for(self.opaque.read_position(caller.org, min_position))
+
+    async def position_of(self, request: Request) -> str:
+        """How far audit has come, for an answer that holds nothing of it."""
+        return self.opaque.position(getattr(request.state, "org", UNKNOWN_ORG), self.progress.position)
 
     async def answer(
         self, request: Request, caller: Caller, route: str, asked: dict[str, Any], body: Any
@@ -131,6 +136,7 @@ async def _guarded(request: Request, route: str, serve: Serve) -> Response:
         caller = await audit.identity.authorize(request, PERMISSION, route)
     except Refused as refused:
         return refused.response
+    request.state.org = caller.org
     return await serve(audit, request, caller, route)
 
 

@@ -63,7 +63,8 @@ def build(settings: Settings) -> FastAPI:
             consumer = Consumer(
                 settings.kafka.bootstrap, TOPICS, GROUP, pool, recorder.apply, committed=progress.committed
             )
-            app.state.audit = api.Audit(pool, keys, recorder, progress, identity, opaque)
+            app.state.audit = audit = api.Audit(pool, keys, recorder, progress, identity, opaque)
+            app.state.position_of = audit.position_of
             app.state.health = state = Health(pool, consumer, progress)
             loops = (consumer, progress, Healer(progress, consumer, identity), Janitor(pool, keys))
             async with _running(_work(state, keys, loops)):

@@ -18,6 +18,7 @@ from pydantic import Field
 from services.identity import access
 from services.identity.access import PermissionMissing, PersonRequired, Principal
 from services.identity.attempts import RECORDED, Attempt, Attempts, named_target
+from services.identity.bootstrap import UNKNOWN_ORG
 from services.identity.credentials.passwords import Hasher
 from services.identity.idempotency import Answers
 from services.identity.run import Draft, Origin, Runner
@@ -182,8 +183,15 @@ def register(app: FastAPI, route: Route, endpoint: Any, query: type[Query] | Non
 async def principal_of(connection: Connection, request: Request, *, enrolling: bool = False) -> Principal:
     token = access.bearer(request.headers.get("authorization"))
     principal = await access.authenticate(connection, token, enrolling=enrolling)
+    request.state.org = principal.org
     await access.note_use(connection, principal)
     return principal
+
+
+async def position_of(services: Services, request: Request) -> str:
+    """The end of the log, for an answer that left no pipeline: sealed for the caller's organization, if known."""
+    position = await services.pool.fetchval("SELECT position FROM log_head")
+    return services.opaque.position(getattr(request.state, "org", UNKNOWN_ORG), position)
 
 
 def answer(services: Services, org: str, document: Any, position: int | None, status: int = 200) -> Response:

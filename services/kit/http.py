@@ -5,10 +5,11 @@ The order of checks of an endpoint is the endpoint's own; nothing here validates
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, TypeVar
@@ -43,6 +44,7 @@ TITLES: dict[int, str] = {
 }  # fmt: skip
 SERVICE_KEY = "muster-service-key"
 MAX_BODY_BYTES = 1_048_576
+POSITION_SECONDS = 1.0
 
 
 class Body(BaseModel):
@@ -116,6 +118,20 @@ def problem_of(error: MusterError, request_id: str) -> Response:
     return response
 
 
+PositionOf = Callable[[Request], Awaitable[str]]
+"""Tells the `Muster-Position` of an answer; a process that can puts it at `app.state.position_of`."""
+
+
+async def with_position(request: Request, response: Response) -> Response:
+    """Add `Muster-Position` to an answer that left no pipeline: the position is on every one that can have it."""
+    position_of: PositionOf | None = getattr(request.app.state, "position_of", None)
+    if position_of is not None and request.url.path.startswith("/v1/"):
+        with suppress(MusterError, *DATABASE_AWAY):
+            async with asyncio.timeout(POSITION_SECONDS):
+                response.headers["Muster-Position"] = await position_of(request)
+    return response
+
+
 def create_app(
     title: str,
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | Callable[[FastAPI], AsyncIterator[None]],
@@ -136,7 +152,7 @@ def create_app(
 
     @app.exception_handler(MusterError)
     async def refused(request: Request, error: MusterError) -> Response:
-        return problem_of(error, RequestContext.of(request).request_id)
+        return await with_position(request, problem_of(error, RequestContext.of(request).request_id))
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> Response:
@@ -146,7 +162,7 @@ def create_app(
             RequestContext.of(request).request_id,
         )  # fmt: skip
         answer.headers.update(error.headers or {})
-        return answer
+        return await with_position(request, answer)
 
     @app.exception_handler(Exception)
     async def unexpected(request: Request, error: Exception) -> Response:

@@ -42,14 +42,24 @@ class SessionKills:
             position = await self.identity.position()
         except IdentityAway:
             raise Unavailable(retry_after=1) from None
+        request.state.position = sealed = self.opaque.position(caller.org, position)
         read_query(request, NoParameters)
         found = await kills.status(self.pool, caller.org, kill, self.expected) if is_id(kill, "kil") else None
         if found is None:
             raise NotFound
-        return JSONResponse(found, headers={"Muster-Position": self.opaque.position(caller.org, position)})
+        return JSONResponse(found, headers={"Muster-Position": sealed})
+
+
+async def position_of(request: Request) -> str:
+    """Where the log was when this caller had been let in. Raises Unavailable where that is not known."""
+    if (position := getattr(request.state, "position", None)) is None:
+        raise Unavailable
+    return position
 
 
 def add_routes(app: FastAPI) -> None:
+    app.state.position_of = position_of
+
     @app.get(ROUTE, summary="What became of a session kill")
     async def session_kill(id: str, request: Request) -> Response:  # noqa: A002 (its name in the path)
         found: SessionKills = request.app.state.session_kills
