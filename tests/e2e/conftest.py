@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.e2e.client import Client, sessionless
@@ -36,14 +37,16 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 
 @pytest.fixture(scope="session")
-def anyone(place: Place) -> Client:
+def anyone(place: Place) -> Iterator[Client]:
     """A caller without a credential."""
-    return sessionless(place.gateway)
+    with sessionless(place.gateway) as http:
+        yield Client(http)
 
 
 @pytest.fixture(scope="session")
-def mailbox(place: Place) -> Mailbox:
-    return Mailbox(place.read()["mail"])
+def mailbox(place: Place) -> Iterator[Mailbox]:
+    with httpx.Client(base_url=place.read()["mail"], timeout=10.0) as http:
+        yield Mailbox(http)
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,8 @@ LINK = re.compile(r"^(https?://\S+)#(mu[ir]_[0-9A-Za-z]{49})$", re.MULTILINE)
 
 
 class Mailbox:
-    def __init__(self, address: str) -> None:
-        self._http = httpx.Client(base_url=address, timeout=10.0)
+    def __init__(self, http: httpx.Client) -> None:
+        self._http = http
 
     def all(self) -> list[Mail]:
         """Newest first."""

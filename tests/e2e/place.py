@@ -64,7 +64,7 @@ class Place:
         done = subprocess.run(
             [PYTHON, "-P", "-m", "services.cli.main", *arguments, "--json"],
             cwd=ROOT,
-            env=os.environ | {"MUSTER_VAR": str(self.run_file.parent)},
+            env=environ(MUSTER_VAR=self.run_file.parent),
             capture_output=True,
             text=True,
             timeout=60,
@@ -74,15 +74,20 @@ class Place:
         return json.loads(done.stdout) if done.stdout.strip() else None
 
 
+def environ(**settings: object) -> dict[str, str]:
+    """Our environment without what belongs to an outer `make` or to other settings, and with these."""
+    left_out = ("MAKE", "MFLAGS", "MUSTER_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
+    return kept | {name: str(value) for name, value in settings.items()}
+
+
 def make(target: str, var: Path, base: int) -> None:
     """`make up DETACH=1` or `make down` on a folder and ports of its own."""
-    environ = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
-    environ |= {"MUSTER_VAR": str(var), "MUSTER_PORT_BASE": str(base)}
     command = ["make", target, *(["DETACH=1"] if target == "up" else [])]
     done = subprocess.run(
         command,
         cwd=ROOT,
-        env=environ,
+        env=environ(MUSTER_VAR=var, MUSTER_PORT_BASE=base),
         stdout=sys.stderr,
         stderr=subprocess.STDOUT,
         timeout=START_SECONDS,

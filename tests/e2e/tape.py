@@ -43,11 +43,12 @@ class Record:
 
     @property
     def type(self) -> str:
-        return self.headers["ce_type"].removeprefix("muster.")
+        """Empty for a state of the directory, which is no event."""
+        return self.headers.get("ce_type", "").removeprefix("muster.")
 
     @property
     def subject(self) -> str:
-        return self.headers["ce_subject"]
+        return self.headers.get("ce_subject", "")
 
     @property
     def sequence(self) -> int:
