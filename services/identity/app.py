@@ -8,7 +8,7 @@ import binascii
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from functools import partial
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.responses import JSONResponse
@@ -21,9 +21,10 @@ from services.identity.bootstrap import Identity, is_migrated, master_keys, open
 from services.identity.credentials import api as credentials
 from services.identity.credentials.passwords import Hasher
 from services.identity.idempotency import Answers
+from services.identity.openapi import document
 from services.identity.organizations import api as organizations
 from services.identity.roles import api as roles
-from services.identity.routes import Services
+from services.identity.routes import Services, position_of
 from services.identity.sessions import api as sessions
 from services.identity.sessions import sweep
 from services.identity.throttles import Throttles
@@ -65,6 +66,7 @@ def create(settings: Settings) -> FastAPI:
             await wait_until_prepared(identity)
             async with open_services(identity, settings) as services:
                 add_routes(app, identity, services)
+                app.state.position_of = partial(position_of, services)
                 erasure = janitor.run(identity.pool, identity.keys)
                 async with running(services.attempts.run(), erasure, sweep.run(services)):
                     yield
@@ -149,9 +151,7 @@ def add_routes(app: FastAPI, identity: Identity, services: Services) -> None:
 
     @app.get(OPENAPI, include_in_schema=False)
     async def openapi() -> JSONResponse:
-        document: dict[str, Any] = app.openapi()
-        public = {path: item for path, item in document["paths"].items() if path.startswith("/v1/")}
-        return JSONResponse(document | {"paths": public})
+        return JSONResponse(document(app))
 
 
 async def database_answers(identity: Identity) -> bool:

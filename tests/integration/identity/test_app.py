@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import AsyncIterator
 
 import pytest
@@ -46,6 +48,21 @@ async def test_the_openapi_document_holds_public_routes_only(place: Place) -> No
     assert document["openapi"].startswith("3.1")
     assert all(path.startswith("/v1/") for path in document["paths"])
     assert {"/v1/organization", "/v1/roles", "/v1/api-keys", "/v1/users"} <= document["paths"].keys()
+
+
+async def test_the_openapi_document_is_whole(place: Place) -> None:
+    document = (await place.http.get("/internal/openapi.json")).json()
+    refs = set(re.findall(r'"\$ref": ?"#/components/schemas/(\w+)"', json.dumps(document)))
+    assert refs <= document["components"]["schemas"].keys()
+    operations = [(path, op) for path, item in document["paths"].items() for op in item.values()]
+    assert len({op["operationId"] for _, op in operations}) == len(operations)
+    for path, operation in operations:
+        declared = {p["name"] for p in operation["parameters"] if p["in"] == "path"}
+        assert declared == set(re.findall(r"\{(\w+)\}", path))
+        assert "default" in operation["responses"]
+    assert document["paths"]["/v1/sign-in"]["post"]["security"] == []
+    made = document["paths"]["/v1/api-keys"]["post"]
+    assert (made["x-permission"], made["x-confirmation"]) == (["api_keys.manage"], True)
 
 
 async def test_attempts_at_unknown_organizations_have_a_key_to_be_sealed_under(place: Place) -> None:
