@@ -292,7 +292,7 @@ async def test_projections_run_inside_the_commit_and_fail_their_unit_with_it(log
 
 async def test_two_processes_that_change_one_row_from_different_streams_lose_nothing(log: Log):
     """A rename moves the stream of the person, a sign-in that of the session: they share no head."""
-    settings = settings_for(log.url, KEYS__MASTER=_master(log))
+    settings = settings_for(log.url, KEYS__MASTER=master_of(log))
     async with open_identity(settings) as other:
 
         async def sign_in() -> None:
@@ -314,7 +314,7 @@ async def test_two_processes_that_change_one_row_from_different_streams_lose_not
             assert await log.sql("SELECT last_sign_in_at FROM users WHERE id = $1", log.owner) == last
 
 
-def _master(log: Log) -> str:
+def master_of(log: Log) -> str:
     keys = log.identity.keys._master.keys
     return ",".join(f"{name}:{base64.b64encode(key).decode()}" for name, key in keys.items())
 
