@@ -1,0 +1,130 @@
+"""What time ends: refused at once where it is used, and written down by the sweeper."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from services.identity.app import open_services
+from services.identity.routes import Services
+from services.identity.sessions.sweep import sweep
+from tests.support.identity import Org, Place, running_identity
+from tests.support.servers import PostgresServer
+from tests.support.signing_in import events_of, link_of, signed_in, unit_of_last
+
+
+@pytest.fixture(scope="module")
+async def place(postgres_server: PostgresServer) -> AsyncIterator[Place]:
+    async with running_identity(postgres_server) as place:
+        yield place
+
+
+@pytest.fixture
+async def org(place: Place) -> Org:
+    return await place.organization()
+
+
+@pytest.fixture
+async def services(place: Place) -> AsyncIterator[Services]:
+    async with open_services(place.identity, place.settings) as services:
+        yield services
+
+
+async def swept(services: Services, query: str, *args: Any) -> None:
+    """Sweep until this holds: the process has a sweeper of its own, which may just be at it."""
+    async with asyncio.timeout(20):
+        while not await services.pool.fetchval(query, *args):
+            await sweep(services)
+
+
+@pytest.mark.parametrize(
+    ("change", "cause"),
+    [
+        ("UPDATE sessions SET expires_at = now() WHERE id = $1", "expired"),
+        ("UPDATE sessions SET created_at = now() - interval '31 days' WHERE id = $1", "expired"),
+        ("UPDATE session_use SET last_seen_at = now() - interval '13 h' WHERE session = $1", "idle"),
+    ],
+)
+async def test_a_session_that_is_over_is_refused_at_once_and_its_end_is_written(
+    place: Place, org: Org, services: Services, change: str, cause: str
+) -> None:
+    body = await signed_in(place, org, org.member)
+    session = body["session"]["id"]
+    await place.identity.pool.execute(change, session)
+    assert (await place.call("GET", "/v1/me", body["token"])).status_code == 401
+    listed = (await place.call("GET", "/v1/me/sessions", org.member)).json()
+    assert session not in [s["id"] for s in listed["data"]]
+    await swept(services, "SELECT NOT EXISTS (SELECT FROM sessions WHERE id = $1)", session)
+    rows = await place.identity.pool.fetch(
+        "SELECT type, open, actor_type FROM events WHERE stream = $1 ORDER BY version OFFSET 2", session
+    )
+    assert [(row["type"], row["actor_type"]) for row in rows] == [
+        ("session.ended", "system"), ("ip_rule.revoked", "system"),
+    ]  # fmt: skip
+    assert (rows[0]["open"]["cause"], rows[0]["open"]["kill"]) == (cause, None)
+    assert (await place.call("GET", "/v1/me", org.member)).status_code == 200
+
+
+async def test_an_invitation_that_expired_is_refused_and_voided_and_its_person_stays_invited(
+    place: Place, org: Org, services: Services
+) -> None:
+    invited = await place.person(org, "invited", active=False)
+    token = await link_of(place, invited)
+    await place.identity.pool.execute('UPDATE links SET expires_at = now() WHERE "user" = $1', invited.id)
+    body = {"token": token, "password": "quite a long new password"}
+    refused = await place.call("POST", "/v1/invitations/accept", json=body)
+    assert (refused.status_code, refused.json()["code"]) == (400, "link_invalid")
+    await swept(services, 'SELECT NOT EXISTS (SELECT FROM links WHERE "user" = $1)', invited.id)
+    assert (await events_of(place, invited.id))[-1] == "invitation.voided"
+    assert (await unit_of_last(place, "invitation.voided"))[0][1]["cause"] == "expired"
+    user = (await place.call("GET", f"/v1/users/{invited.id}", org.admin)).json()
+    assert user["status"] == "invited"
+
+
+async def test_rows_that_nobody_needs_any_more_go(place: Place, org: Org, services: Services) -> None:
+    pool = place.identity.pool
+    await place.call("POST", "/v1/me/factors", org.member, {"type": "totp"})
+    body = {"organization": org.slug, "email": org.member.email}
+    await place.call("POST", "/v1/password-resets", json=body)
+    key = {"headers": {"Idempotency-Key": "once"}}
+    await place.call("POST", f"/v1/users/{org.member.id}/reactivate", org.admin, **key)
+    await pool.execute(
+        'INSERT INTO half_sessions (hash, id, org, "user", next, created_at, expires_at) '
+        "VALUES ('x', 'ses_x', 'o', 'u', 'otp', now(), now())"
+    )
+    await pool.execute("INSERT INTO session_use (session, last_seen_at) VALUES ('ses_gone', now())")
+    await pool.execute(
+        "INSERT INTO ended_sessions (id, \"user\", ended_at) VALUES ('ses_old', 'u', now() - interval '31 d')"
+    )
+    await pool.execute("UPDATE factors SET created_at = now() - interval '11 min'")
+    await pool.execute("UPDATE links SET expires_at = now() WHERE kind = 'reset'")
+    await pool.execute("UPDATE answers SET created_at = now() - interval '25 h'")
+    await pool.execute("UPDATE claims SET expires_at = now() WHERE expires_at IS NOT NULL")
+    await swept(
+        services,
+        "SELECT NOT EXISTS (SELECT FROM half_sessions WHERE hash = 'x')"
+        " AND NOT EXISTS (SELECT FROM session_use WHERE session = 'ses_gone')"
+        " AND NOT EXISTS (SELECT FROM ended_sessions WHERE id = 'ses_old')"
+        " AND NOT EXISTS (SELECT FROM factors) AND NOT EXISTS (SELECT FROM links WHERE kind = 'reset')"
+        " AND NOT EXISTS (SELECT FROM answers) AND NOT EXISTS (SELECT FROM claims WHERE expires_at IS NOT NULL)",
+    )
+    logins = await pool.fetchval("SELECT count(*) FROM claims WHERE starts_with(id, 'login:')")
+    assert logins >= 3
+
+
+async def test_several_sweepers_at_once_write_each_end_once(
+    place: Place, org: Org, services: Services
+) -> None:
+    sessions = [(await signed_in(place, org, org.member))["session"]["id"] for _ in range(4)]
+    await place.identity.pool.execute(
+        "UPDATE sessions SET expires_at = now() WHERE id = ANY($1::text[])", sessions
+    )
+    await asyncio.gather(*(sweep(services) for _ in range(6)))
+    await swept(services, "SELECT NOT EXISTS (SELECT FROM sessions WHERE id = ANY($1::text[]))", sessions)
+    for session in sessions:
+        assert await events_of(place, session) == [
+            "session.started", "ip_rule.granted", "session.ended", "ip_rule.revoked",
+        ]  # fmt: skip
