@@ -51,7 +51,8 @@ async def connect(url: str, *, command_seconds: float = COMMAND_SECONDS, **serve
 @asynccontextmanager
 async def open_pool(url: str, *, size: int = 8, **server_settings: str) -> AsyncIterator[Pool]:
     """A pool of at most `size` connections, closed at the end of the block; opens lazily, so that a database
-    that is down does not keep the process from starting and saying so."""
+    that is down does not keep the process from starting and saying so.
+    """
     pool = asyncpg.create_pool(
         url,
         min_size=0,

@@ -144,11 +144,11 @@ class Settings(BaseSettings):
     @classmethod
     def settings_customise_sources(
         cls,
-        settings_cls: type[BaseSettings],
+        settings_cls: type[BaseSettings],  # noqa: ARG003 # pydantic calls by name
         init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 # pydantic calls by name
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 # pydantic calls by name
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 # pydantic calls by name
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Keep the environment out: `load` reads it, checks every name and passes the values in."""
         return (init_settings,)

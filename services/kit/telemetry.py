@@ -59,5 +59,5 @@ def configure(process: str, level: str = "info") -> None:
 
 
 def logger(name: str) -> structlog.stdlib.BoundLogger:
-    """The logger of a module: `log = logger(__name__)`, then `log.info("unit committed", position=17)`."""
+    """Make the logger of a module, for example `log`; then `log.info("unit committed", position=17)`."""
     return structlog.stdlib.get_logger(name)
