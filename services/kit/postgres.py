@@ -33,7 +33,9 @@ async def _prepare(connection: Any) -> None:
     await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=dumps, decoder=json.loads)
 
 
-async def connect(url: str, *, command_seconds: float = COMMAND_SECONDS, **server_settings: str) -> Connection:
+async def connect(
+    url: str, *, command_seconds: float = COMMAND_SECONDS, **server_settings: str
+) -> Connection:
     """Open one connection of its own (leader locks, LISTEN, the writer).
 
     Args:
