@@ -38,11 +38,11 @@ verify: setup-dev  ## Check that generated files are up to date
 
 setup:  ## Make .venv with what `make up` needs (done by itself)
 	@cmp -s requirements.lock .venv/requirements.lock \
-	  || sh deploy/local/python.sh deploy/local/environment.py
+	  || PYTHON="$(PYTHON)" sh deploy/local/python.sh deploy/local/environment.py
 
 setup-dev:  ## Make .venv with everything (done by itself)
 	@cmp -s requirements-dev.lock .venv/requirements-dev.lock \
-	  || sh deploy/local/python.sh deploy/local/environment.py --dev
+	  || PYTHON="$(PYTHON)" sh deploy/local/python.sh deploy/local/environment.py --dev
 
 lock:  ## Renew both lock files from pyproject.toml (needs uv)
 	UV_PYTHON_DOWNLOADS=never uv pip compile -q --generate-hashes --universal --python-version 3.11 \

@@ -19,6 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 PREFIX = "MUSTER_"
+OF_TESTS = "MUSTER_TEST_SERVICES"
+"""Read by the tests alone; it is in the environment of the processes that they start, and no setting."""
 Network = IPv4Network | IPv6Network
 
 
@@ -162,7 +164,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     """
     given = os.environ if environ is None else environ
     values: dict[str, Any] = {}
-    for name in sorted(n for n in given if n.startswith(PREFIX)):
+    for name in sorted(n for n in given if n.startswith(PREFIX) and n != OF_TESTS):
         target, value = _resolve(name, given[name])
         _place(values, _known()[target], value)
     try:
