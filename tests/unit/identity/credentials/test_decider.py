@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from muster_contracts.credentials import (
@@ -79,9 +80,9 @@ def given(
     sessions: tuple[LiveSession, ...] = SESSIONS,
     links: tuple[OpenLink, ...] = (),
     remaining: Remaining | None = None,
-    **user: object,
+    **user: Any,
 ) -> Situation:
-    person = replace(ADA, **user)  # pyright: ignore[reportArgumentType]
+    person = replace(ADA, **user)
     return Situation(person, role, sessions, (), links, remaining or Remaining(1, 1), {})
 
 
@@ -94,11 +95,11 @@ def ended(cause: str, kill: str, *, first: bool = True) -> list[Event]:
     return events if first else events[2:]
 
 
-def requested(link: NewLink = LINK, **more: object) -> PasswordResetRequested:
-    fields: dict[str, object] = {"by_admin": False, "revoked": False, "kill": None} | more
+def requested(link: NewLink = LINK, **more: Any) -> PasswordResetRequested:
+    fields: dict[str, Any] = {"by_admin": False, "revoked": False, "kill": None} | more
     return PasswordResetRequested(
         user="usr_ada", link=link.id, expires_at=link.expires_at, email="ada@acme.example", **fields
-    )  # pyright: ignore[reportArgumentType]
+    )
 
 
 def test_resetting_mfa_removes_everything_in_one_event_and_ends_all_sessions() -> None:
