@@ -340,11 +340,11 @@ def _resend(situation: Situation, command: ResendInvitation) -> list[Event]:
 
 
 def _end_sessions(situation: Situation, command: EndSessions) -> list[Event]:
-    _rank(situation, command.by)
     chosen: tuple[LiveSession, ...] = situation.sessions
     if command.session is not None:
         chosen = tuple(s for s in chosen if s.id == command.session)
         if not chosen:
             raise NotFound
+    _rank(situation, command.by)
     rules.check_version(situation.user.version, command.expected_version)
     return end_sessions(situation.user.id, chosen, "ended_by_administrator", command.kill)
