@@ -1,6 +1,6 @@
 # Needs Python >= 3.11 and make, nothing else. `make help` lists the commands.
 .DEFAULT_GOAL := help
-.PHONY: help up down reset test lint types fmt borders verify setup setup-dev lock
+.PHONY: help up down reset test lint types fmt verify setup setup-dev lock
 SHELL := /bin/sh
 PY := .venv/bin/python -P
 MUSTER := @$(PY) -m services.cli.main
