@@ -1,4 +1,4 @@
-"""Routes about API keys: personal ones, and those of service accounts (docs/decisions/0006)."""
+"""Routes about API keys: personal ones, and those of service accounts (docs/decisions/0003)."""
 
 from __future__ import annotations
 
