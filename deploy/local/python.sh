@@ -6,5 +6,5 @@ for python in ${PYTHON:+"$PYTHON"} python3 python3.14 python3.13 python3.12 pyth
 done
 found=$(python3 --version 2>/dev/null || echo "no Python")
 echo "Muster needs Python 3.11 or newer with its venv module, and this machine has $found:" \
-    "install one (on Debian: python3 and python3-venv), or name one: make PYTHON=/path/to/python3." >&2
+    "install one (on Debian: python3 and python3-venv), or name one: make up PYTHON=/path/to/python3." >&2
 exit 2
