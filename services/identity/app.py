@@ -102,7 +102,7 @@ async def open_services(identity: Identity, settings: Settings) -> AsyncIterator
         await attempts.flush(everything=True)
 
 
-def sealing_keys(settings: Settings) -> tuple[bytes, bytes, bytes]:
+def sealing_keys(settings: Settings) -> tuple[list[bytes], bytes, bytes]:
     """The keys of answers that are kept, of positions and cursors, and of keyed hashes. Raises SettingsError."""
     return (
         master_keys(settings).derive("answers"),

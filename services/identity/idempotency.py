@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,7 +18,7 @@ from services.identity.access import Principal
 from services.identity.store import Answer, Claim
 from services.kit.errors import Invalid, Unprocessable
 from services.kit.postgres import Connection
-from services.kit.sealing import Sealer
+from services.kit.sealing import Sealer, WrongKey
 
 KEPT = timedelta(hours=24)
 MAX_KEY = 255
@@ -47,13 +49,16 @@ class Kept:
 
 
 class Answers:
-    """Seals, keeps and finds answers. Source: table `answers`."""
+    """Seals, keeps and finds answers. Source: table `answers`.
 
-    def __init__(self, key: bytes) -> None:
-        self._sealer = Sealer(key)
+    `keys`: the current one first; those behind it open what was kept before a rotation.
+    """
+
+    def __init__(self, keys: Sequence[bytes]) -> None:
+        self._sealers = [Sealer(key) for key in keys]
 
     def make(self, once: Once, status: int, body: dict[str, Any], now: datetime) -> Answer:
-        return Answer(once.claim, once.request, status, self._sealer.seal_json(body, once.claim), now)
+        return Answer(once.claim, once.request, status, self._sealers[0].seal_json(body, once.claim), now)
 
     async def find(self, connection: Connection, once: Once) -> Kept | None:
         """The answer given before.
@@ -68,7 +73,13 @@ class Answers:
             return None
         if row["request"] != once.request:
             raise IdempotencyKeyReused
-        return Kept(row["status"], self._sealer.open_json(row["body"], once.claim), row["position"])
+        return Kept(row["status"], self._open(row["body"], once.claim), row["position"])
+
+    def _open(self, sealed: bytes, claim: str) -> dict[str, Any]:
+        for sealer in self._sealers:
+            with suppress(WrongKey):
+                return sealer.open_json(sealed, claim)
+        raise WrongKey("no master key of the settings opens this answer")
 
 
 def once(

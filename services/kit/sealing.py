@@ -85,9 +85,10 @@ class MasterKeys:
             raise WrongKey(f"master key {name!r} is not in the settings")
         return Sealer(self.keys[name]).open(wrapped, f"key:{owner}")
 
-    def derive(self, purpose: str) -> bytes:
-        """A key for what belongs to no person (answers kept for replay), from the current master key."""
-        return hmac.digest(self.keys[self.current], f"muster:{purpose}".encode(), hashlib.sha256)
+    def derive(self, purpose: str) -> list[bytes]:
+        """Keys for what belongs to no person (answers kept for replay): of each master key, the current first."""
+        info = f"muster:{purpose}".encode()
+        return [hmac.digest(key, info, hashlib.sha256) for key in self.keys.values()]
 
 
 def new_key() -> bytes:

@@ -172,4 +172,6 @@ def _who(data: Data) -> dict[str, str | None]:
     actor = data["actor"]
     if actor["type"] == "anonymous" or not _by_somebody_else(data):
         return {"ip": data.get("ip")}
-    return {"actor": actor.get("name") or _ACTORS.get(actor["type"])}
+    # An operator's name is a login of the machine, which says nothing to whoever gets the mail.
+    name = None if actor["type"] == "operator" else actor.get("name")
+    return {"actor": name or _ACTORS.get(actor["type"])}
