@@ -105,6 +105,7 @@ class Route:
     change: bool = True
     enrolling: bool = False
     body: type[Body] = Reason
+    media: str = "application/json"
     status: int = 200
     tags: tuple[str, ...] = field(default=())
 
@@ -166,7 +167,7 @@ def register(app: FastAPI, route: Route, endpoint: Any, query: type[Query] | Non
     extra: dict[str, Any] = {"x-permission": list(route.permissions), "x-confirmation": route.fresh}
     if route.method != "GET" and route.body.model_fields:
         schema = route.body.model_json_schema(ref_template="#/components/schemas/{model}")
-        extra["requestBody"] = {"content": {"application/json": {"schema": schema}}}
+        extra["requestBody"] = {"content": {route.media: {"schema": schema}}}
     model = query or (CommandQuery if route.change else NoQuery)
     properties = model.model_json_schema().get("properties", {})
     extra["parameters"] = [
@@ -190,8 +191,12 @@ async def principal_of(connection: Connection, request: Request, *, enrolling: b
 
 async def position_of(services: Services, request: Request) -> str:
     """The end of the log, for an answer that left no pipeline: sealed for the caller's organization, if known."""
-    position = await services.pool.fetchval("SELECT position FROM log_head")
-    return services.opaque.position(getattr(request.state, "org", UNKNOWN_ORG), position)
+    return services.opaque.position(getattr(request.state, "org", UNKNOWN_ORG), await head(services))
+
+
+async def head(services: Services) -> int:
+    """The position of the newest event."""
+    return await services.pool.fetchval("SELECT position FROM log_head")
 
 
 def answer(services: Services, org: str, document: Any, position: int | None, status: int = 200) -> Response:

@@ -87,7 +87,7 @@ async def _lifetime(connection: Connection, found: Principal) -> dict[str, Any]:
 
 
 def add_routes(app: FastAPI, services: Services) -> None:
-    route = Route("POST", "/v1/introspect", ("tokens.introspect",), change=False, body=TokenBody)
+    route = Route("POST", "/v1/introspect", ("tokens.introspect",), change=False, body=TokenBody, media=FORM)
 
     async def introspect(request: Request) -> Response:
         async with services.pool.acquire() as connection:

@@ -267,3 +267,40 @@ async def test_a_wrong_password_before_the_second_step_says_nothing_about_it(pla
     await enroll(place, org.member.token)
     refused = await sign_in(place, org.slug, org.member.email, "not this one, I am sure")
     assert refused.json()["code"] == "sign_in_refused"
+
+
+async def test_t44_of_fifty_parallel_wrong_codes_five_are_looked_at(place: Place, org: Org) -> None:
+    app, _ = await enroll(place, org.member.token)
+    half = await signed_in(place, org, org.member)
+    path, body = "/v1/sign-in/otp", {"code": app.wrong()}
+    answers = await asyncio.gather(*(place.call("POST", path, half["token"], body) for _ in range(50)))
+    assert {a.status_code for a in answers} == {401}
+    assert [a.json()["code"] for a in answers].count("code_refused") <= 5
+    failures = await place.identity.pool.fetchval(
+        "SELECT failures FROM throttles WHERE id = $1", f"code:{org.member.id}"
+    )
+    assert failures <= 5
+
+
+async def test_t05_who_is_deactivated_between_password_and_code_is_out(place: Place, org: Org) -> None:
+    app, recovery = await enroll(place, org.member.token)
+    half = await signed_in(place, org, org.member)
+    assert (await place.call("POST", f"/v1/users/{org.member.id}/deactivate", org.admin)).status_code == 200
+    for proof in ({"code": app.code()}, {"recovery_code": recovery[0]}):
+        refused = await place.call("POST", "/v1/sign-in/otp", half["token"], proof)
+        assert (refused.status_code, refused.json()["code"]) == (401, "unauthenticated")
+    await place.call("POST", f"/v1/users/{org.member.id}/reactivate", org.admin)
+    refused = await place.call("POST", "/v1/sign-in/otp", half["token"], {"code": app.code()})
+    assert refused.status_code == 401
+    assert (await signed_in(place, org, org.member))["next"] == "otp"
+
+
+async def test_a_reset_of_mfa_ends_half_sessions_and_begun_enrollments(place: Place, org: Org) -> None:
+    app, _ = await enroll(place, org.member.token)
+    half = await signed_in(place, org, org.member)
+    begun = await begin_enrolling(place, org.member.token)
+    assert (await place.call("POST", f"/v1/users/{org.member.id}/reset-mfa", org.admin)).status_code == 200
+    refused = await place.call("POST", "/v1/sign-in/otp", half["token"], {"code": app.code()})
+    assert (refused.status_code, refused.json()["code"]) == (401, "unauthenticated")
+    left = await place.identity.pool.fetchval("SELECT count(*) FROM factors WHERE id = $1", begun.factor)
+    assert left == 0
