@@ -1,7 +1,8 @@
 """Refused attempts: each is an event of its own (`attempt.refused`, stream `att_…`), through the same log.
 
 After the tenth in a minute from one address, the rest of that minute is summed up in one counted event, so
-that a flood can neither fill the log nor hide in it.
+that a flood can neither fill the log nor hide in it. What somebody who is signed in tries is counted for them
+and for each act alone: nobody's attempts, and no other act of theirs, vanish in the sum.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ log = logger(__name__)
 
 SINGLE_PER_MINUTE = 10
 WINDOW_SECONDS = 60.0
+ANONYMOUS = "anonymous"
 RECORDED = frozenset({Kind.FORBIDDEN, Kind.CONFLICT, Kind.UNPROCESSABLE})
 
 
@@ -49,7 +51,7 @@ class Attempts:
     def __init__(self, runner: Runner, clock: Callable[[], float] | None = None) -> None:
         self._runner = runner
         self._clock = clock or asyncio.get_running_loop().time
-        self._windows: dict[tuple[str, str | None], _Window] = {}
+        self._windows: dict[tuple[str | None, ...], _Window] = {}
 
     async def record(self, origin: Origin, attempt: Attempt, error: MusterError) -> int | None:
         """Keep a refusal.
@@ -67,7 +69,7 @@ class Attempts:
             target=attempt.target, login_hash=attempt.login_hash, count=1,
         )  # fmt: skip
         origin = replace(origin, reads={})
-        window = self._window(origin)
+        window = self._window(origin, event)
         window.seen += 1
         if window.seen > SINGLE_PER_MINUTE:
             window.summed += 1
@@ -94,8 +96,10 @@ class Attempts:
             except MusterError as error:
                 log.warning("attempts not flushed", code_=error.code)
 
-    def _window(self, origin: Origin) -> _Window:
+    def _window(self, origin: Origin, event: AttemptRefused) -> _Window:
         key, now = (origin.org, origin.ip), self._clock()
+        if origin.actor.type != ANONYMOUS:
+            key = (*key, origin.actor.id, event.act, event.code)
         window = self._windows.get(key)
         if window is None or window.closes <= now:
             carried = window or _Window(0)
@@ -119,4 +123,4 @@ PREFIXES = ("usr", "ses", "rol", "key", "org", "fac", "evt", "svc")
 
 
 def anonymous() -> Actor:
-    return Actor(type="anonymous")
+    return Actor(type=ANONYMOUS)

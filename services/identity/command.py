@@ -20,6 +20,7 @@ from services.identity.routes import (
     Route,
     Services,
     answer,
+    head,
     origin_of,
     principal_of,
     refusal,
@@ -32,8 +33,9 @@ from services.kit.http import STATUS, RequestContext, read_body, read_query
 from services.kit.postgres import Connection
 
 REFUSALS_KEPT = frozenset({400, 403, 404, 409, 422})
-"""An idempotency key also keeps these, except `confirmation_required`: that one is asked again after the
-proof."""
+"""An idempotency key also keeps these."""
+NOT_KEPT = frozenset({"confirmation_required", "idempotency_key_reused"})
+"""But not these: the one is asked again after the proof, the other is not what the key stands for."""
 
 
 def add_command(app: FastAPI, services: Services, route: Route, decide: Decision) -> None:
@@ -117,7 +119,8 @@ class _Command:
             elif self._route.change and done.position is not None:
                 document["position"] = self._services.opaque.position(call.principal.org, done.position)
             document |= done.draft.secret
-        return answer(self._services, call.principal.org, document, done.position, done.draft.status)
+        position = await head(self._services) if done.position is None else done.position
+        return answer(self._services, call.principal.org, document, position, done.draft.status)
 
     async def _again(self, connection: Connection, once: Once | None) -> Principal:
         """The caller as they are now: what let them in may be what moved."""
@@ -166,7 +169,7 @@ class _Command:
     ) -> Response:
         """Answer a refusal; one that an idempotency key asked for is kept for the repeat."""
         response = await refusal(self._services, principal, self._route, self._request, error, reason)
-        if once and STATUS[error.kind] in REFUSALS_KEPT and error.code != "confirmation_required":
+        if once and STATUS[error.kind] in REFUSALS_KEPT and error.code not in NOT_KEPT:
             await self._keep_refusal(principal, once, response)
         return response
 

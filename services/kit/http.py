@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -44,6 +44,7 @@ TITLES: dict[int, str] = {
 }  # fmt: skip
 SERVICE_KEY = "muster-service-key"
 MAX_BODY_BYTES = 1_048_576
+NUL = "The character U+0000 cannot be part of a text."
 POSITION_SECONDS = 1.0
 
 
@@ -104,7 +105,7 @@ def problem(status: int, code: str, detail: str, request_id: str, **members: Any
     }
     document |= {name: value for name, value in members.items() if value is not None}
     return Response(
-        json.dumps(document, ensure_ascii=False),
+        json.dumps(document, ensure_ascii=False, separators=(",", ":")),  # as answers are kept and replayed
         status,
         media_type="application/problem+json",
         headers={"Cache-Control": "no-store"},
@@ -134,7 +135,8 @@ async def with_position(request: Request, response: Response) -> Response:
 
 def create_app(
     title: str,
-    lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | Callable[[FastAPI], AsyncIterator[None]],
+    lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]]
+    | Callable[[FastAPI], AsyncIterator[None]],
     callers: Mapping[str, str],
 ) -> FastAPI:
     """An application that answers 401 without a service key and every error as a problem.
@@ -183,7 +185,10 @@ class ServiceKeyGate:
     def __init__(self, app: ASGIApp, callers: Mapping[str, str]) -> None:
         self._app = app
         self._keys = [
-            (name, key.strip().encode()) for name, keys in callers.items() for key in keys.split(",") if key.strip()
+            (name, key.strip().encode())
+            for name, keys in callers.items()
+            for key in keys.split(",")
+            if key.strip()
         ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -215,16 +220,34 @@ async def read_body(request: Request, model: type[B]) -> B:
     if len(raw) > MAX_BODY_BYTES:
         raise Invalid("The body is too large.")
     try:
-        return model.model_validate_json(raw or b"{}")
+        body = model.model_validate_json(raw or b"{}")
     except ValidationError as error:
         raise invalid(error) from None
+    if b"\\u0000" in raw and _holds_nul(json.loads(raw)):
+        raise Invalid(NUL)
+    return body
+
+
+def _holds_nul(value: Any) -> bool:
+    """Whether a text in this JSON value holds the one character that no database takes."""
+    match value:
+        case str():
+            return "\0" in value
+        case dict():
+            return any(map(_holds_nul, cast("dict[str, Any]", value).values()))
+        case list():
+            return any(map(_holds_nul, cast("list[Any]", value)))
+        case _:
+            return False
 
 
 def invalid(error: ValidationError) -> Invalid:
     """A validation error told field by field, without the rejected values."""
     errors = [
         {
-            "pointer": "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in found["loc"]),
+            "pointer": "".join(
+                "/" + str(part).replace("~", "~0").replace("/", "~1") for part in found["loc"]
+            ),
             "code": found["type"],
             "detail": found["msg"],
         }
@@ -251,6 +274,8 @@ def read_query(request: Request, model: type[Q]) -> Q:
         is_list = str(known[name].annotation).startswith(("list", "tuple"))
         if len(given) > 1 and not is_list:
             raise Invalid(f"'{name}' may be given once.")
+        if any("\0" in value for value in given):
+            raise Invalid(NUL)
         values[name] = given if is_list else given[0]
     try:
         return model.model_validate(values)
