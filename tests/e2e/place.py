@@ -9,10 +9,12 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from tests.e2e.client import wait_until
 
@@ -38,13 +40,17 @@ class Place:
 
     @contextmanager
     def frozen(self, name: str) -> Iterator[None]:
-        """Stop a process where it stands, and let it go on afterwards."""
-        pid = self.pid(name)
-        os.kill(pid, signal.SIGSTOP)
+        """Stop a process and its children where they stand, and let them go on afterwards."""
+        process = psutil.Process(self.pid(name))
+        stopped = [process, *process.children(recursive=True)]
+        for each in stopped:
+            each.suspend()
         try:
             yield
         finally:
-            os.kill(pid, signal.SIGCONT)
+            for each in stopped:
+                with suppress(psutil.NoSuchProcess):
+                    each.resume()
 
     def kill(self, name: str) -> int:
         """Kill a process as the machine would, and return the pid of the one that took its place."""

@@ -130,7 +130,7 @@ def test_who_can_is_told_to_those_who_may_read_users_only(acme: Org, owner: Pers
 
 def test_an_unknown_parameter_names_the_nearest(owner: Person) -> None:
     document = owner.client.refused("GET", "/v1/users?stauts=active", code="unknown_parameter", status=400)
-    assert "status" in str(document["errors"]) + document["detail"]
+    assert "'status'" in document["detail"]
     owner.client.refused("GET", "/v1/audit?actr=x", code="unknown_parameter", status=400)
 
 

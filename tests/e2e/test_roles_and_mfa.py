@@ -6,7 +6,7 @@ import pytest
 
 from tests.e2e.acts import types
 from tests.e2e.client import Json
-from tests.e2e.people import Org, Person
+from tests.e2e.people import RUN, Org, Person
 
 ACTS: tuple[tuple[str, str, Json | None], ...] = (
     ("PATCH", "", {"name": "Taken Over"}),
@@ -106,11 +106,9 @@ def test_a_member_has_no_administration_privileges(acme: Org, owner: Person, mem
 
 def test_the_user_info_dialog_has_all_it_shows(acme: Org, owner: Person) -> None:
     """Username, Email, Phone, Timezone, MFA status, Password age, Role, Labels."""
-    target = acme.join(
-        username=f"info.{acme.slug}", phone="+4930123456", timezone="Europe/Berlin", labels=["x"]
-    )
+    target = acme.join(username=f"info.{RUN}", phone="+4930123456", timezone="Europe/Berlin", labels=["x"])
     shown = acme.user(target.id)
-    assert (shown["username"], shown["email"]) == (f"info.{acme.slug}", target.email)
+    assert (shown["username"], shown["email"]) == (f"info.{RUN}", target.email)
     assert (shown["phone"], shown["timezone"], shown["labels"]) == ("+4930123456", "Europe/Berlin", ["x"])
     assert shown["mfa"] == {"status": "not_enabled", "factors": []}
     assert shown["password_changed_at"]
