@@ -50,6 +50,12 @@ async def connect(
     return connection
 
 
+async def _leave_as_it_is(_: Any) -> None:
+    """The driver's own reset is a round trip after every use of a pooled connection, for session state that
+    nothing of ours leaves behind: settings are `SET LOCAL`, advisory locks are given back by who took them. An
+    open transaction is rolled back in any case."""
+
+
 @asynccontextmanager
 async def open_pool(url: str, *, size: int = 8, **server_settings: str) -> AsyncIterator[Pool]:
     """A pool of at most `size` connections, closed at the end of the block; opens lazily, so that a database
@@ -62,6 +68,7 @@ async def open_pool(url: str, *, size: int = 8, **server_settings: str) -> Async
         timeout=CONNECT_SECONDS,
         command_timeout=COMMAND_SECONDS,
         init=_prepare,
+        reset=_leave_as_it_is,
         server_settings=server_settings,
     )
     async with pool:
