@@ -10,23 +10,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import ClassVar
 
+from services.identity.rules import LinkInvalid
 from services.identity.store import Write
-from services.kit.errors import Invalid
+from services.identity.users.situation import INVITATION, RESET
 from services.kit.ids import new_id
 from services.kit.postgres import Connection
 from services.kit.sealing import Sealer
 from services.kit.tokens import is_token, make_token, token_hash
 
-INVITATION, RESET = "invitation", "reset"
 PREFIX = {INVITATION: "mui", RESET: "mur"}
 LIVES = {INVITATION: timedelta(days=7), RESET: timedelta(hours=1)}
 LIVES_BY_ADMIN = timedelta(hours=24)
-
-
-class LinkInvalid(Invalid):
-    """This link does not work: it was used, replaced or has expired."""
-
-    code = "link_invalid"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from services.kit.errors import Conflict, Forbidden, MusterError, Stale, Unprocessable
+from services.kit.errors import Conflict, Forbidden, Invalid, MusterError, Stale, Unprocessable
 
 
 class RuleRefusal(MusterError):
@@ -72,6 +72,12 @@ class ConfirmationMismatch(RuleRefusal, Unprocessable):
     """The confirmation does not match."""
 
     code: ClassVar[str] = "confirmation_mismatch"
+
+
+class LinkInvalid(Invalid):
+    """This link does not work: it was used, replaced or has expired."""
+
+    code = "link_invalid"
 
 
 @dataclass(frozen=True, slots=True)

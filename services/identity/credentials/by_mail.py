@@ -18,17 +18,10 @@ from services.identity.bootstrap import UNKNOWN_ORG
 from services.identity.credentials import decider
 from services.identity.credentials.own import NewPassword, new_hash
 from services.identity.fields import Email, Name, normalize_login
-from services.identity.links import (
-    INVITATION,
-    RESET,
-    LinkInvalid,
-    OpenedLink,
-    VoidLinks,
-    follow,
-    new_link,
-)
+from services.identity.links import OpenedLink, VoidLinks, follow, new_link
 from services.identity.public import Visit, add_public, evenly
 from services.identity.routes import Route, Services, answer
+from services.identity.rules import LinkInvalid
 from services.identity.run import Decide, Draft, Origin
 from services.identity.sessions import account as accounts
 from services.identity.sessions.account import Account
@@ -36,6 +29,7 @@ from services.identity.store import Write
 from services.identity.users import read
 from services.identity.users.decider import NewLink
 from services.identity.users.drafts import draft
+from services.identity.users.situation import INVITATION, RESET
 from services.identity.users.state import ACTIVE, INVITED
 from services.identity.vault import DropHalfSessions, SetPassword
 from services.kit.errors import NotFound, Unavailable

@@ -14,7 +14,6 @@ from services.identity.access import keyed_hash
 STEP_SECONDS = 30
 SEED_BYTES = 20
 """160 bits, as RFC 4226 §4 recommends; 32 characters of base32 without padding."""
-RECOVERY_CODES = 10
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _RECOVERY_LENGTH, _GROUP = 16, 4
 _LOOKALIKES = str.maketrans({"o": "0", "i": "1", "l": "1", "-": None, " ": None})
@@ -46,9 +45,9 @@ def accepted_step(seed: str, code: str, now: datetime, last_step: int) -> int | 
     return next((step for step in matching if step > last_step), None)
 
 
-def new_recovery_codes() -> list[str]:
-    """Ten codes of 80 random bits, as `xxxx-xxxx-xxxx-xxxx`."""
-    return [_recovery_code() for _ in range(RECOVERY_CODES)]
+def new_recovery_codes(count: int) -> list[str]:
+    """Codes of 80 random bits, as `xxxx-xxxx-xxxx-xxxx`."""
+    return [_recovery_code() for _ in range(count)]
 
 
 def _recovery_code() -> str:

@@ -24,14 +24,14 @@ from muster_contracts.events import Change, Event
 from muster_contracts.users import InvitationAccepted, UserRenamed
 
 from services.identity import rules
-from services.identity.credentials.codes import RECOVERY_CODES
-from services.identity.links import RESET, LinkInvalid
-from services.identity.rules import By
+from services.identity.rules import By, LinkInvalid
 from services.identity.users.decider import NewLink, UserInactive
 from services.identity.users.ending import end_sessions
-from services.identity.users.situation import OpenLink, Situation
+from services.identity.users.situation import RESET, OpenLink, Situation
 from services.identity.users.state import ACTIVE, INACTIVE, INVITED, User
 from services.kit.errors import Conflict, NotFound
+
+RECOVERY_CODES = 10
 
 
 class MfaNotEnabled(Conflict):

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 import segno
 from fastapi import FastAPI, Response
+from muster_contracts.credentials import RecoveryCodesGenerated
 from muster_contracts.events import Event
 from pydantic import Field
 
@@ -202,9 +203,10 @@ def _activated(who: Enrolling, ip: str | None, events: Sequence[Event], writes: 
 
 def _new_codes(services: Services, user: str, events: Sequence[Event]) -> tuple[list[str], tuple[Write, ...]]:
     """The codes to show once and the rows to keep, if these events say that there are new ones."""
-    if not any(event.type == "recovery_codes.generated" for event in events):
+    generated = next((event for event in events if isinstance(event, RecoveryCodesGenerated)), None)
+    if generated is None:
         return [], ()
-    made = codes.new_recovery_codes()
+    made = codes.new_recovery_codes(generated.count)
     rows = [StoreRecoveryCode(user, codes.recovery_hash(services.lookup, user, code)) for code in made]
     return made, (DropRecoveryCodes(user), *rows)
 

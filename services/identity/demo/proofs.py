@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from services.identity.credentials import codes
-from services.identity.credentials.decider import Accept, Activate, activate, decide
+from services.identity.credentials.decider import RECOVERY_CODES, Accept, Activate, activate, decide
 from services.identity.credentials.proofs import seed_context
 from services.identity.demo.stage import Own
 from services.identity.links import VoidLinks
@@ -51,7 +51,8 @@ def activate_factor(services: Services, at: datetime, factor: str) -> Own:
     async def decision(_: Connection, situation: Situation) -> Draft:
         user = situation.user
         step = int(at.timestamp()) // codes.STEP_SECONDS
-        kept = [codes.recovery_hash(services.lookup, user.id, code) for code in codes.new_recovery_codes()]
+        made = codes.new_recovery_codes(RECOVERY_CODES)
+        kept = [codes.recovery_hash(services.lookup, user.id, code) for code in made]
         events = activate(user, Activate(factor, "totp"))
         writes = (ActivateFactor(factor, at, step), *(StoreRecoveryCode(user.id, code) for code in kept))
         return draft(situation, events, at, writes=writes)

@@ -54,6 +54,9 @@ class LiveKey:
     name: str
 
 
+INVITATION, RESET = "invitation", "reset"
+
+
 @dataclass(frozen=True, slots=True)
 class OpenLink:
     """A link that was mailed and not used: kind `invitation` or `reset`; `expires_at` may have passed."""
@@ -82,4 +85,4 @@ class Situation:
 
     @property
     def invitation(self) -> OpenLink | None:
-        return next((link for link in self.links if link.kind == "invitation"), None)
+        return next((link for link in self.links if link.kind == INVITATION), None)

@@ -46,7 +46,7 @@ def test_seeds_hold_160_bits_and_are_never_the_same() -> None:
 
 
 def test_recovery_codes_are_ten_of_eighty_bits() -> None:
-    made = codes.new_recovery_codes()
+    made = codes.new_recovery_codes(10)
     assert len(set(made)) == 10
     assert all(re.fullmatch("([0-9a-hjkmnp-tv-z]{4}-){3}[0-9a-hjkmnp-tv-z]{4}", code) for code in made)
 

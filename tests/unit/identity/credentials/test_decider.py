@@ -40,12 +40,12 @@ from services.identity.credentials.decider import (
     UserInvited,
     decide,
 )
-from services.identity.links import LinkInvalid
 from services.identity.rules import (
     By,
     ConfirmationRequired,
     LastAdministrator,
     LastOwner,
+    LinkInvalid,
     OwnerProtected,
     Remaining,
     SelfAction,
