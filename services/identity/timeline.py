@@ -14,6 +14,7 @@ from services.kit.postgres import Connection
 from services.kit.times import rfc3339
 
 MOST = 50
+LAST_SEQUENCE = 2**31 - 1
 EXACT_UP_TO = 1_000
 NEWEST_FIRST = Sort("position", descending=True, cast="bigint", nullable=False)
 
@@ -42,7 +43,8 @@ async def changes_since(
 
     Source: table `events`, stream `usr_…`.
     """
-    envelopes = await log.read_stream(connection, keys, user, version + 1, MOST)
+    after = min(version, LAST_SEQUENCE - 1)  # what a client says that it has seen may be any number
+    envelopes = await log.read_stream(connection, keys, user, after + 1, MOST)
     rows = [row_of(envelope) for envelope in envelopes]
     return [{"type": r["type"], "at": r["at"], "by": r["actor"], "fields": r["fields"]} for r in rows]
 

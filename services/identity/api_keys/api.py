@@ -24,7 +24,7 @@ from services.identity.users.api import by
 from services.identity.vault import StoreKeyToken
 from services.kit.errors import Invalid, NotFound
 from services.kit.http import Body
-from services.kit.ids import new_id
+from services.kit.ids import is_id, new_id
 from services.kit.postgres import Connection, Record
 from services.kit.sql import named
 from services.kit.times import rfc3339
@@ -146,7 +146,8 @@ def key_object(row: Record | dict[str, Any]) -> dict[str, Any]:
 
 
 async def revoke(connection: Connection, call: Call[Reason]) -> Draft:
-    row = await connection.fetchrow(SQL["key"], call.principal.org, call.path["key"])
+    key = call.path["key"]
+    row = await connection.fetchrow(SQL["key"], call.principal.org, key) if is_id(key, "key") else None
     if row is None:
         raise NotFound
     user = row["user"] if row["user_status"] else None

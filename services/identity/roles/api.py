@@ -11,6 +11,7 @@ from services.identity.access import Principal
 from services.identity.lists import ListQuery, by_id
 from services.identity.routes import Route, Services, add_read
 from services.kit.errors import NotFound
+from services.kit.ids import is_id
 from services.kit.postgres import Connection, Record
 from services.kit.sql import named
 
@@ -30,7 +31,9 @@ def role_object(row: Record) -> dict[str, Any]:
 
 
 async def show(connection: Connection, principal: Principal, path: dict[str, str], _: Any) -> dict[str, Any]:
-    row = await connection.fetchrow(SQL["role"], principal.org, path["role"])
+    named = path["role"]
+    known = named in rights.BUILTIN or is_id(named, "rol")
+    row = await connection.fetchrow(SQL["role"], principal.org, named) if known else None
     if row is None:
         raise NotFound
     return role_object(row)

@@ -14,6 +14,7 @@ from services.identity.rules import Remaining
 from services.identity.users.projection import user_of
 from services.identity.users.situation import LiveKey, LiveSession, OpenLink, Role, Rule, Situation
 from services.kit.errors import NotFound
+from services.kit.ids import is_id
 from services.kit.postgres import Connection, Record
 from services.kit.sql import named
 
@@ -26,7 +27,7 @@ async def situation(connection: Connection, org: str, user: str) -> Situation:
     Raises:
         NotFound: unknown, deleted, or of another organization: the same answer.
     """
-    row = await connection.fetchrow(SQL["situation"], user, org)
+    row = await connection.fetchrow(SQL["situation"], user, org) if is_id(user, "usr") else None
     if row is None:
         raise NotFound
     sessions = tuple(live_session(s) for s in row["sessions"] or ())
@@ -46,7 +47,8 @@ async def situation(connection: Connection, org: str, user: str) -> Situation:
 
 async def role(connection: Connection, org: str, name: str) -> Role:
     """A role of this organization, by id or as `owner`, `admin`, `member`. Raises NotFound."""
-    row = await connection.fetchrow(SQL["role"], org, name)
+    known = name in rights.BUILTIN or is_id(name, "rol")
+    row = await connection.fetchrow(SQL["role"], org, name) if known else None
     if row is None:
         raise NotFound
     return _role(row, row["id"], row["name"], row["version"], row["permissions"])

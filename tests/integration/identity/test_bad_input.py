@@ -1,0 +1,104 @@
+"""Whatever is sent, the answer is a refusal and never a 5xx: texts that no database takes, ids that are none."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from services.kit.ids import new_id
+from tests.support.identity import Org, Place, running_identity
+from tests.support.servers import PostgresServer
+
+NO_IDS = ("%00", "x", "%C3%28", "a" * 3000, "usr_" + "0" * 26, "%F0%9F%98%80", new_id("usr"))
+PATHS: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("PATCH", "/v1/users/{}", {"name": "x"}),
+    ("POST", "/v1/users/{}/deactivate", {}),
+    ("POST", "/v1/users/{}/reactivate", {}),
+    ("POST", "/v1/users/{}/delete", {"confirm": "x"}),
+    ("POST", "/v1/users/{}/resend-invitation", {}),
+    ("POST", "/v1/users/{}/reset-mfa", {}),
+    ("POST", "/v1/users/{}/reset-password", {}),
+    ("DELETE", "/v1/users/{}/sessions", {}),
+    ("GET", "/v1/roles/{}", {}),
+    ("DELETE", "/v1/api-keys/{}", {}),
+    ("DELETE", "/v1/me/sessions/{}", {}),
+)
+TEXTS = ("\0", "a\0b", "\x1b[31m", "x" * 70_000, "")
+BODIES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("PATCH", "/v1/users/{member}", ("role",)),
+    ("PATCH", "/v1/users/{member}", ("name",)),
+    ("PATCH", "/v1/users/{member}", ("username",)),
+    ("PATCH", "/v1/users/{member}", ("timezone",)),
+    ("POST", "/v1/users/{member}/delete", ("confirm",)),
+    ("POST", "/v1/users", ("email", "name")),
+    ("POST", "/v1/sign-in", ("organization", "login", "password")),
+    ("POST", "/v1/password-resets/complete", ("token", "password")),
+    ("POST", "/v1/invitations/accept", ("token", "password")),
+    ("POST", "/v1/me/password", ("current_password", "password")),
+    ("PATCH", "/v1/organization", ("name",)),
+)
+
+
+@pytest.fixture(scope="module")
+async def place(postgres_server: PostgresServer) -> AsyncIterator[tuple[Place, Org]]:
+    async with running_identity(postgres_server) as place:
+        yield place, await place.organization()
+
+
+@pytest.mark.parametrize(("method", "path", "body"), PATHS)
+async def test_what_is_no_id_of_ours_does_not_exist(
+    place: tuple[Place, Org], method: str, path: str, body: dict[str, Any]
+):
+    asked, org = place
+    for id_ in NO_IDS:
+        answer = await asked.call(method, path.format(id_), org.owner, body if method != "GET" else None)
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found"), (id_[:20], answer.text)
+
+
+@pytest.mark.parametrize(("method", "path", "fields"), BODIES)
+async def test_texts_that_cannot_be_kept_are_refused(
+    place: tuple[Place, Org], method: str, path: str, fields: tuple[str, ...]
+):
+    asked, org = place
+    for text in TEXTS:
+        body = dict.fromkeys(fields, text)
+        answer = await asked.call(method, path.format(member=org.member.id), org.owner, body)
+        assert 400 <= answer.status_code < 500, (text[:10], answer.text)
+
+
+async def test_a_nul_in_any_field_of_a_body_or_query_is_a_400(place: tuple[Place, Org]):
+    asked, org = place
+    path = f"/v1/users/{org.member.id}"
+    for body in ({"reason": "a\0"}, {"labels": ["a", "b\0"]}, {"name": "x", "role": "\0"}):
+        answer = await asked.call("PATCH", path, org.owner, body)
+        assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
+    kept = await asked.call("PATCH", path, org.owner, {"name": "Back\\u0000slash"})
+    assert kept.json()["user"]["name"] == "Back\\u0000slash"
+    answer = await asked.call("POST", f"{path}/deactivate", org.owner, {}, params={"dry_run": "\0"})
+    assert answer.status_code == 400
+
+
+async def test_a_version_that_no_stream_can_have_is_just_another_one(place: tuple[Place, Org]):
+    asked, org = place
+    for version in ("99999999999999999999999", "2147483647", "0"):
+        answer = await asked.call(
+            "PATCH",
+            f"/v1/users/{org.member.id}",
+            org.owner,
+            {"name": "x"},
+            headers={"If-Match": f'"{version}"'},
+        )
+        assert answer.status_code == 412, answer.text
+    assert answer.json()["changes"]
+
+
+async def test_many_refusals_at_once_do_not_wait_for_each_other(place: tuple[Place, Org]):
+    """Each is recorded before it is answered, with a connection of its own: none holds one while it waits."""
+    asked, org = place
+    calls = (asked.call("POST", f"/v1/users/{org.owner.id}/deactivate", org.admin, {}) for _ in range(60))
+    async with asyncio.timeout(30):
+        answers = await asyncio.gather(*calls)
+    assert {answer.json()["code"] for answer in answers} == {"owner_protected"}
