@@ -103,6 +103,7 @@ class Listen(Group):
 
     host: str = "127.0.0.1"
     gateway: int = 8800
+    console: int = 8801
     identity: int = 8807
     audit: int = 8808
     notifier: int = 8809
