@@ -26,10 +26,12 @@ PAIRS = {
     "identity": ("GATEWAY_IDENTITY", "AUDIT_IDENTITY", "NOTIFIER_IDENTITY"),
     "audit": ("GATEWAY_AUDIT", "AUDIT_IDENTITY"),
     "notifier": ("GATEWAY_NOTIFIER", "NOTIFIER_IDENTITY"),
+    "console": ("CONSOLE_GATEWAY",),
 }
 """The service keys of which a process is one end."""
 NEEDS: Mapping[str, Sequence[str]] = {
     "gateway": ("GATEWAY",),
+    "console": ("GATEWAY__TRUSTED_PROXIES",),
     "identity": ("DATABASES__IDENTITY", "KEYS", "THROTTLES"),
     "relay": ("DATABASES__IDENTITY", "KEYS", "KAFKA"),
     "audit": ("DATABASES__AUDIT", "KEYS", "KAFKA"),
@@ -45,6 +47,7 @@ MODULES = {
     "audit": "services.audit.app",
     "notifier": "services.notifier.app",
     "gateway": "services.gateway.app",
+    "console": "services.console.app",
     "mail": "deploy.local.mail",
     "demo": "services.identity.demo",  # runs once and ends
 }
@@ -62,7 +65,6 @@ PORTS = {
     "relay": 10,
 }
 """Distance from `MUSTER_PORT_BASE`."""
-NOT_YET_BOUND = ("console",)
 SERVERS = ("mail", "smtp", "kafka", "kafka controller", "postgres")
 
 
@@ -85,11 +87,7 @@ class Plan:
 
     def ports(self) -> dict[str, int]:
         """The ports that a start binds, by who needs them."""
-        return {
-            name: self.port(name)
-            for name in PORTS
-            if name not in NOT_YET_BOUND and (self.embedded or name not in SERVERS)
-        }
+        return {name: self.port(name) for name in PORTS if self.embedded or name not in SERVERS}
 
     def address(self, name: str) -> str:
         return f"http://{HOST}:{self.port(name)}"
@@ -123,7 +121,10 @@ class Plan:
 
     def _fixed(self) -> dict[str, str]:
         fixed = {"PORT_BASE": str(self.settings.port_base), "VAR": str(self.var.folder)}
-        fixed |= {f"LISTEN__{name.upper()}": str(self.port(name)) for name in ("gateway", *SERVICES, "relay")}
+        fixed |= {
+            f"LISTEN__{name.upper()}": str(self.port(name))
+            for name in ("gateway", "console", *SERVICES, "relay")
+        }
         fixed |= {f"URLS__{name.upper()}": self.address(name) for name in ("gateway", *SERVICES)}
         return {
             PREFIX + key: value for key, value in (fixed | {"EMBEDDED": str(self.embedded).lower()}).items()

@@ -115,8 +115,7 @@ async def _assemble(app: FastAPI, settings: Settings, keys: Keys, stack: AsyncEx
     own_log = Log(persons)
     outbox = Outbox(pool, own_log, persons)
     email = Email(settings.smtp)
-    # The console has no pages yet, so a mail with a link also shows the call that does the same.
-    renderer = Renderer(settings.urls.console, settings.urls.gateway)
+    renderer = Renderer(settings.urls.console)
     courier = Courier(outbox, {EMAIL: email}, identity, renderer)
     kills = Kills(pool, own_log, identity, EXPECTED)
 

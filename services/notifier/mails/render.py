@@ -7,9 +7,7 @@ harmless here, once, before any template sees them.
 
 from __future__ import annotations
 
-import json
 import re
-import shlex
 import textwrap
 import unicodedata
 from collections.abc import Callable
@@ -28,10 +26,10 @@ LINE = 76
 LONGEST_NAME = 100
 _MAILBOX = re.compile(r"[^\s@<>\"]+@[^\s@<>\"]+\.[^\s@<>\"]+")
 _LINKS = {
-    "invitation": ("invitation", "/v1/invitations/accept"),
-    "reset": ("reset-password", "/v1/password-resets/complete"),
+    "invitation": "invitation",
+    "reset": "reset-password",
 }
-"""Kind of link → page of the console, and the call that does the same."""
+"""Kind of link → page of the console."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +71,14 @@ class Words:
 
 
 class Renderer:
-    """Renders the templates of this folder; links begin with the origins it was made with, and no other."""
+    """Renders the templates of this folder; links begin with the origin it was made with, and no other.
 
-    def __init__(self, console: str, gateway: str | None) -> None:
-        """Take the origins.
+    Args:
+        console: where links lead.
+    """
 
-        Args:
-            console: where links lead.
-            gateway: where the call is made that a mail with a link shows beside it; None leaves it out.
-        """
-        self._console, self._gateway = console.rstrip("/"), gateway and gateway.rstrip("/")
+    def __init__(self, console: str) -> None:
+        self._console = console.rstrip("/")
         self._html = _environment(
             escaped=True, paragraphs=_html_paragraphs, strong=Markup("<strong>{}</strong>").format
         )
@@ -121,14 +117,13 @@ class Renderer:
             "occurred": moment(facts.occurred_at),
             "expires": facts.link and moment(facts.link.expires_at),
             "link": facts.link and self._address(facts.link),
-            "command": facts.link and self._gateway and _command(self._gateway, facts.link),
             "revoked": facts.revoked,
             "by_link": facts.by_link,
             "details": (),
         }
 
     def _address(self, link: Link) -> str:
-        return f"{self._console}/{_LINKS[link.kind][0]}#{link.token}"
+        return f"{self._console}/{_LINKS[link.kind]}#{link.token}"
 
 
 def clean(text: str) -> str:
@@ -139,12 +134,6 @@ def clean(text: str) -> str:
     if "://" in plain and not plain.startswith("https://"):
         plain = plain.replace("://", " ")
     return plain if len(plain) <= LONGEST_NAME else plain[: LONGEST_NAME - 1] + "…"
-
-
-def _command(gateway: str, link: Link) -> str:
-    body = json.dumps({"token": link.token, "password": "YOUR NEW PASSWORD"})
-    address = gateway + _LINKS[link.kind][1]
-    return f"curl -X POST {shlex.quote(address)} -H 'Content-Type: application/json' -d {shlex.quote(body)}"
 
 
 def _environment(

@@ -70,7 +70,7 @@ def test_the_services_run_on_servers_that_the_settings_name(
     assert running["kafka"] == environment["MUSTER_KAFKA__BOOTSTRAP"]
     pids = running["pids"]
     assert isinstance(pids, dict)
-    assert set(pids) == {"identity", "relay", "audit", "notifier", "gateway"}
+    assert set(pids) == {"identity", "relay", "audit", "notifier", "gateway", "console"}
 
     created = subprocess.run(
         [*MUSTER, "organizations", "create", "first", "--owner", "olivia@first.example"],

@@ -264,7 +264,7 @@ async def open_world(postgres: PostgresServer) -> AsyncIterator[World]:
         log = Log(persons)
         outbox = Outbox(pool, log, persons)
         smtp = Smtp(port=mailbox.port, timeout_seconds=3)
-        renderer = Renderer("http://127.0.0.1:8801", "http://127.0.0.1:8800")
+        renderer = Renderer("http://127.0.0.1:8801")
         courier = Courier(outbox, {EMAIL: Email(smtp)}, asking, renderer)
         intake = Intake(pool, outbox, log, persons, asking, lambda: None)
         yield World(url, pool, identity, mailbox, asking, persons, log, outbox, intake, courier)

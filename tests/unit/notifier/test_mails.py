@@ -13,8 +13,8 @@ from services.notifier.mails import render
 from services.notifier.mails.render import Facts, Link, Renderer, clean
 from services.notifier.reactions import MAILS, STATUSES
 
-CONSOLE, GATEWAY = "https://muster.example", "https://api.muster.example"
-RENDERER = Renderer(CONSOLE, GATEWAY)
+CONSOLE = "https://muster.example"
+RENDERER = Renderer(CONSOLE)
 AT = datetime(2026, 11, 24, 15, 5, tzinfo=UTC)
 TOKEN = "mui_" + "a" * 49
 INVITATION = Link("invitation", TOKEN, datetime(2026, 12, 1, 15, 5, tzinfo=UTC))
@@ -67,18 +67,6 @@ def test_the_link_stands_alone_on_a_line_and_begins_with_the_configured_origin(k
     page = {"invitation": "invitation", "reset": "reset-password"}[link.kind]
     assert f"{CONSOLE}/{page}#{link.token}" in words.text.splitlines()
     assert words.html.count(f'href="{CONSOLE}/{page}#{link.token}"') == 2
-
-
-def test_a_link_mail_shows_the_call_that_does_the_same():
-    text = mail("invitation").text
-    assert f"curl -X POST {GATEWAY}/v1/invitations/accept -H 'Content-Type: application/json' -d '" in text
-    assert f'"token": "{TOKEN}"' in text
-    assert f"{GATEWAY}/v1/password-resets/complete" in mail("reset_by_self").text
-
-
-def test_without_a_gateway_no_call_is_shown():
-    words = Renderer(CONSOLE, None).render("invitation", facts(link=INVITATION))
-    assert "curl" not in words.text + words.html
 
 
 def test_times_are_told_in_the_persons_timezone():
