@@ -116,6 +116,11 @@ class HalfSession:
     access_version: int
     now: datetime
 
+    @property
+    def reads(self) -> dict[str, int]:
+        """What it rests on: whoever completes or ends it moves this guard."""
+        return {access_guard(self.user): self.access_version}
+
 
 def access_guard(user: str) -> str:
     """The guard that whoever changes this user's way in touches, and every unit of theirs reads."""

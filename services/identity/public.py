@@ -7,7 +7,7 @@ they call runs once: comparing a password takes long, and is not repeated when s
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
@@ -36,13 +36,21 @@ class Visit(Generic[B]):
     body: B
 
     def origin(
-        self, org: str, now: datetime, actor: Actor | None = None, session: str | None = None
+        self,
+        org: str,
+        now: datetime,
+        actor: Actor | None = None,
+        session: str | None = None,
+        reads: Mapping[str, int] | None = None,
     ) -> Origin:
-        """What is stamped onto events; nobody in particular until they have proven who they are."""
+        """What is stamped onto events; nobody in particular until they have proven who they are.
+
+        `reads` are the heads that a half session rests on.
+        """
         context = self.context
         return Origin(
             org=org, actor=actor or anonymous(), now=now, request_id=context.request_id, ip=context.ip,
-            user_agent=context.user_agent, traceparent=context.traceparent, session_id=session,
+            user_agent=context.user_agent, traceparent=context.traceparent, session_id=session, reads=reads or {},
         )  # fmt: skip
 
 

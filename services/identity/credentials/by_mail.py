@@ -7,11 +7,12 @@ and none of it touches a second factor.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Response
-from muster_contracts.events import Actor
+from muster_contracts.events import Actor, Event
 from pydantic import Field, WithJsonSchema
 
 from services.identity.bootstrap import UNKNOWN_ORG
@@ -29,7 +30,7 @@ from services.identity.store import Write
 from services.identity.users import read
 from services.identity.users.decider import NewLink
 from services.identity.users.drafts import draft
-from services.identity.users.situation import INVITATION, RESET
+from services.identity.users.situation import INVITATION, RESET, Situation
 from services.identity.users.state import ACTIVE, INVITED
 from services.identity.vault import DropHalfSessions, SetPassword
 from services.kit.errors import NotFound, Unavailable
@@ -112,10 +113,10 @@ async def complete(visit: Visit[CompleteBody]) -> Response:
     hash_ = await new_hash(services, account, visit.body.password)
 
     async def decide(connection: Connection) -> tuple[Origin, Draft]:
-        link = await follow(connection, RESET, visit.body.token)
-        command = decider.CompleteReset(link.id, new_id("kil"))
+        situation, link = await _followed(connection, visit, account, RESET)
+        events = decider.decide(situation, decider.CompleteReset(link.id, new_id("kil")))
         writes = (DropHalfSessions(link.user),)
-        return await _followed(connection, visit, link, account, command, hash_, *writes)
+        return _used_up(visit, situation, link, events, SetPassword(link.user, hash_), *writes)
 
     done = await services.runner.run(decide)
     await services.throttles.clear_passwords(account.user.id, visit.context.ip)
@@ -133,9 +134,9 @@ async def accept(visit: Visit[AcceptBody]) -> Response:
     hash_ = await new_hash(services, account, body.password, body.name)
 
     async def decide(connection: Connection) -> tuple[Origin, Draft]:
-        link = await follow(connection, INVITATION, body.token)
-        command = decider.Accept(link.id, body.name)
-        return await _followed(connection, visit, link, account, command, hash_)
+        situation, link = await _followed(connection, visit, account, INVITATION)
+        events = decider.decide(situation, decider.Accept(link.id, body.name))
+        return _used_up(visit, situation, link, events, SetPassword(link.user, hash_))
 
     done = await services.runner.run(decide)
     shown = {"user": (done.draft.body or {})["user"]}
@@ -153,20 +154,25 @@ async def _holder(visit: Visit[Any], kind: str, status: str) -> Account:
 
 
 async def _followed(
-    connection: Connection,
-    visit: Visit[Any],
-    link: OpenedLink,
-    account: Account,
-    command: decider.CompleteReset | decider.Accept,
-    hash_: str,
-    *writes: Write,
+    connection: Connection, visit: Visit[Any], account: Account, kind: str
+) -> tuple[Situation, OpenedLink]:
+    """The person, and then the link: whoever uses it up meanwhile moves what was read of the person.
+
+    Raises:
+        LinkInvalid: a parallel request was faster.
+    """
+    situation = await read.situation(connection, account.user.org, account.user.id)
+    return situation, await follow(connection, kind, visit.body.token)
+
+
+def _used_up(
+    visit: Visit[Any], situation: Situation, link: OpenedLink, events: Sequence[Event], *writes: Write
 ) -> tuple[Origin, Draft]:
-    """The unit of who followed a link: it is used up with all others of theirs, and the password is set."""
-    situation = await read.situation(connection, link.org, link.user)
-    events = decider.decide(situation, command)
-    kept = (VoidLinks(link.user), SetPassword(link.user, hash_), *writes)
-    actor = Actor(type="user", id=link.user, name=account.user.name)
-    return visit.origin(link.org, link.now, actor), draft(situation, events, link.now, writes=kept)
+    """The unit of who followed a link: it goes with all others of theirs."""
+    user = situation.user
+    actor = Actor(type="user", id=user.id, name=user.name)
+    kept = draft(situation, events, link.now, writes=(VoidLinks(user.id), *writes))
+    return visit.origin(user.org, link.now, actor), kept
 
 
 def add_routes(app: FastAPI, services: Services) -> None:

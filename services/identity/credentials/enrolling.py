@@ -54,10 +54,9 @@ class Enrolling:
     def origin(self, visit: Visit[Any]) -> Origin:
         if self.principal:
             return origin_of(self.principal, visit.context)
-        user = self.account.user
-        return visit.origin(
-            user.org, self.account.now, Actor(type="user", id=user.id, name=user.name), self.session
-        )
+        user, reads = self.account.user, self.half.reads if self.half else {}
+        actor = Actor(type="user", id=user.id, name=user.name)
+        return visit.origin(user.org, self.account.now, actor, self.session, reads)
 
 
 async def enrolling(connection: Connection, request: Request) -> Enrolling:

@@ -129,10 +129,12 @@ async def renewed_hash(services: Services, user: str, kept: str, password: str) 
     return (SetPassword(user, await services.hasher.hash(password)),)
 
 
-def started_by(visit: Visit[Any], account: Account, ticket: Ticket) -> Origin:
+def started_by(
+    visit: Visit[Any], account: Account, ticket: Ticket, reads: dict[str, int] | None = None
+) -> Origin:
     user = account.user
     actor = Actor(type="user", id=user.id, name=user.name)
-    return visit.origin(user.org, account.now, actor, ticket.id)
+    return visit.origin(user.org, account.now, actor, ticket.id, reads)
 
 
 def shown(services: Services, org: str, done: Done) -> Response:
@@ -144,7 +146,8 @@ async def enter_code(visit: Visit[CodeBody], half: HalfSession) -> Response:
     """`POST /v1/sign-in/otp`, with half a session."""
     services, ip, ticket = visit.services, visit.context.ip, Ticket(half.id)
     await halves.count_try(services, half)
-    account = await account_of(services, half)
+    async with services.pool.acquire() as connection:
+        account = await account_of(connection, half)
     amr = WITH_CODE if visit.body.code is not None else WITH_RECOVERY
     limit = services.throttles.codes(half.user)
     try:
@@ -164,7 +167,8 @@ def with_code(
     """The decision that uses the code up; while the account is delayed none is looked at."""
 
     async def decide(connection: Connection) -> tuple[Origin, Draft]:
-        account = await still_half(connection, visit, half)
+        live = await halves.half_session(connection, visit.request, half.next)
+        account = await account_of(connection, half)
         if delayed:
             raise CodeRefused
         used = await use(connection, visit, account)
@@ -172,7 +176,7 @@ def with_code(
             account, ticket, visit.context.ip, amr, proven_by=FACTOR, before=used.events,
             writes=(*used.writes, DropHalfSession(half.hash)),
         )  # fmt: skip
-        return started_by(visit, account, ticket), draft
+        return started_by(visit, account, ticket, live.reads), draft
 
     return decide
 
@@ -189,19 +193,9 @@ async def use(connection: Connection, visit: Visit[CodeBody], account: Account) 
     return used
 
 
-async def still_half(connection: Connection, visit: Visit[Any], half: HalfSession) -> Account:
-    """The person, while the half session lives: a parallel request may have completed it. Raises Unauthenticated."""
-    await halves.half_session(connection, visit.request, half.next)
-    account = await accounts.read(connection, half.user)
-    if account is None:
-        raise Unauthenticated
-    return account
-
-
-async def account_of(services: Services, half: HalfSession) -> Account:
+async def account_of(connection: Connection, half: HalfSession) -> Account:
     """Raises Unauthenticated: the person is gone."""
-    async with services.pool.acquire() as connection:
-        account = await accounts.read(connection, half.user)
+    account = await accounts.read(connection, half.user)
     if account is None:
         raise Unauthenticated
     return account

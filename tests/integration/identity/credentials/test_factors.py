@@ -304,3 +304,17 @@ async def test_a_reset_of_mfa_ends_half_sessions_and_begun_enrollments(place: Pl
     assert (refused.status_code, refused.json()["code"]) == (401, "unauthenticated")
     left = await place.identity.pool.fetchval("SELECT count(*) FROM factors WHERE id = $1", begun.factor)
     assert left == 0
+
+
+async def test_two_codes_that_both_count_complete_half_a_session_once(place: Place, org: Org) -> None:
+    app, recovery = await enroll(place, org.member.token)
+    for turn in range(4):
+        half = await signed_in(place, org, org.member)
+        proofs = [{"recovery_code": recovery[2 * turn]}, {"recovery_code": recovery[2 * turn + 1]}]
+        if turn == 0:
+            proofs.append({"code": app.code()})
+        answers = await asyncio.gather(
+            *(place.call("POST", "/v1/sign-in/otp", half["token"], proof) for proof in proofs)
+        )
+        codes = sorted(a.json().get("code", "") for a in answers)
+        assert codes == ["", *["unauthenticated"] * (len(proofs) - 1)]
