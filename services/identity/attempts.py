@@ -83,18 +83,30 @@ class Attempts:
         closed = [key for key, window in self._windows.items() if everything or window.closes <= now]
         for key in closed:
             window = self._windows.pop(key)
-            if window.last is not None:
-                origin, event = window.last
+            if window.last is None:
+                continue
+            origin, event = window.last
+            try:
                 await self._write(origin, event.model_copy(update={"count": window.summed, "target": None}))
+            except BaseException:
+                self._put_back(key, window)
+                raise
+
+    def _put_back(self, key: tuple[str | None, ...], window: _Window) -> None:
+        """A sum that could not be written is written with the next one."""
+        kept = self._windows.setdefault(key, window)
+        if kept is not window:
+            kept.summed += window.summed
+            kept.last = kept.last or window.last
 
     async def run(self) -> None:
-        """Flush every few seconds until cancelled."""
+        """Flush every few seconds until cancelled; what fails is tried again."""
         while True:
             await asyncio.sleep(5)
             try:
                 await self.flush()
-            except MusterError as error:
-                log.warning("attempts not flushed", code_=error.code)
+            except Exception as error:  # noqa: BLE001 (the sums are kept, and evidence must go on)
+                log.warning("attempts not flushed", error=type(error).__name__)
 
     def _window(self, origin: Origin, event: AttemptRefused) -> _Window:
         key, now = (origin.org, origin.ip), self._clock()

@@ -154,8 +154,9 @@ def add_read(
                 refused = error
             else:
                 asked = read_query(request, query)
-                document = await read(connection, principal, dict(request.path_params), asked)
+                # Before the read, so that what is shown is never older than the position says.
                 position = await connection.fetchval("SELECT position FROM log_head")
+                document = await read(connection, principal, dict(request.path_params), asked)
                 return answer(services, principal.org, document, position)
         return await refusal(services, principal, route, request, refused)
 
