@@ -1,0 +1,197 @@
+"""What there is afterwards, read from where it lies: log, tables, audit, Kafka, mail queue and mail server."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import asyncpg
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from muster_contracts.envelope import Envelope
+from muster_contracts.topics import ALL
+
+from services.identity import log
+from services.kit.postgres import connect
+from tests.faults.ground import Ground
+from tests.faults.mail_server import Delivery
+from tests.support.plain_kafka import Read, _read
+
+REST_SECONDS = 90.0
+Row = Mapping[str, Any]
+
+
+@dataclass
+class Evidence:
+    log: list[Envelope]
+    head: int
+    heads: dict[str, int]
+    claims: dict[str, str]
+    users: dict[str, Row]
+    roles: dict[str, str]
+    """Built-in roles by id."""
+    sessions: dict[str, str]
+    with_password: set[str]
+    kafka: dict[str, list[Read]]
+    audit: list[Row]
+    parked: list[Row]
+    messages: list[Row]
+    told: list[Row]
+    """The notifier's own log."""
+    kills: list[Row]
+    deliveries: list[Delivery]
+    unrest: list[str] = field(default_factory=list)
+    """What had not come to an end when the time was over."""
+    answers_lost: int = 0
+    """How many answers of the mail server may not have been written down: its client died, or the database was away."""
+    foreign: set[str] = field(default_factory=set)
+    """Events on Kafka that a test put there itself."""
+
+    def units(self) -> dict[str, list[Envelope]]:
+        """By action: the events of one commit, in order."""
+        found: dict[str, list[Envelope]] = {}
+        for envelope in self.log:
+            found.setdefault(envelope.action or "", []).append(envelope)
+        return found
+
+
+@asynccontextmanager
+async def _open(ground: Ground, service: str) -> AsyncIterator[Any]:
+    connection = await connect(ground.url(service, admin=True))
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def gather(ground: Ground, seconds: float = REST_SECONDS) -> Evidence:
+    """Wait until nothing is under way any more, and read everything."""
+    unrest = await _until_at_rest(ground, seconds)
+    async with _open(ground, "identity") as identity, _open(ground, "audit") as audit:
+        async with _open(ground, "notifier") as notifier:
+            evidence = Evidence(
+                log=await _read_log(ground, identity),
+                head=await identity.fetchval("SELECT position FROM log_head"),
+                heads=dict(await identity.fetch("SELECT id, version FROM heads")),
+                claims=dict(await identity.fetch("SELECT id, owner FROM claims WHERE id LIKE 'login:%'")),
+                users={row["id"]: row for row in await identity.fetch("SELECT * FROM users")},
+                roles=dict(await identity.fetch("SELECT id, builtin FROM roles")),
+                sessions=dict(await identity.fetch('SELECT id, "user" FROM sessions')),
+                with_password={row[0] for row in await identity.fetch('SELECT "user" FROM passwords')},
+                kafka=await _read_kafka(ground.servers.bootstrap),
+                audit=await audit.fetch("SELECT org, seq, id, position FROM records ORDER BY org, seq"),
+                parked=[
+                    {"service": name, **dict(row)}
+                    for name, db in (("audit", audit), ("notifier", notifier))
+                    for row in await db.fetch("SELECT * FROM parked")
+                ],
+                messages=await notifier.fetch("SELECT * FROM messages"),
+                told=await notifier.fetch("SELECT * FROM log ORDER BY position"),
+                kills=await notifier.fetch("SELECT * FROM kills"),
+                deliveries=list(ground.mail.deliveries),
+                unrest=unrest,
+                answers_lost=ground.lost_answers(),
+            )
+    return evidence
+
+
+async def _until_at_rest(ground: Ground, seconds: float) -> list[str]:
+    deadline, unrest = time.monotonic() + seconds, ["nothing was asked"]
+    while unrest and time.monotonic() < deadline:
+        await asyncio.sleep(0.2)
+        try:
+            unrest = await _unrest(ground)
+        except (OSError, asyncpg.PostgresError) as error:
+            unrest = [f"a database cannot be asked: {type(error).__name__}"]
+    return unrest
+
+
+async def _unrest(ground: Ground) -> list[str]:
+    """What is still under way, in words."""
+    found: list[str] = []
+    async with _open(ground, "identity") as db:
+        head, cursor = await db.fetchrow(
+            "SELECT (SELECT position FROM log_head), (SELECT position FROM relay_cursor)"
+        )
+        if head != cursor:
+            found.append(f"the relay is at {cursor} of {head}")
+    async with _open(ground, "audit") as db:
+        position = await db.fetchval("SELECT position FROM progress")
+        records = await db.fetchval("SELECT count(*) FROM records WHERE position IS NULL")
+        if position != head:
+            found.append(f"audit is at {position} of {head}")
+    async with _open(ground, "notifier") as db:
+        told, published, gaps, messages, kills = await db.fetchrow(
+            "SELECT (SELECT position FROM log_head), (SELECT coalesce(max(position), 0) FROM relay_cursor),"
+            " (SELECT count(*) FROM streams WHERE missing_to IS NOT NULL),"
+            " (SELECT count(*) FROM messages WHERE finished_at IS NULL),"
+            " (SELECT count(*) FROM kills WHERE ordered_at IS NULL)"
+        )
+        if told != published:
+            found.append(f"the notifier's relay is at {published} of {told}")
+        if records < told:
+            found.append(f"audit has {records} of {told} events of the notifier")
+        counts = {"streams have a gap": gaps, "mails are waiting": messages, "kills are not ordered": kills}
+        found += [f"{count} {what}" for what, count in counts.items() if count]
+        names = ("message", "kill")
+        for name in names:
+            if missing := await _not_taken_in(ground, db, name):
+                found.append(f"the notifier has not taken in {missing} causes of a {name}")
+    return found
+
+
+CAUSES = {
+    "message": (
+        "SELECT id FROM events WHERE type IN ('invitation.sent', 'password.reset_requested', 'mfa.reset')",
+        "SELECT event_id FROM messages",
+    ),
+    "kill": (
+        "SELECT DISTINCT open->>'kill' FROM events WHERE open->>'kill' IS NOT NULL",
+        "SELECT id FROM kills",
+    ),
+}
+
+
+async def _not_taken_in(ground: Ground, notifier: Any, what: str) -> int:
+    causes, taken = CAUSES[what]
+    async with _open(ground, "identity") as identity:
+        wanted = {row[0] for row in await identity.fetch(causes)}
+    return len(wanted - {row[0] for row in await notifier.fetch(taken)})
+
+
+async def _read_log(ground: Ground, connection: Any) -> list[Envelope]:
+    found: list[Envelope] = []
+    keys = ground.place.identity.keys
+    while page := await log.read(connection, keys, found[-1].position or 0 if found else 0, 1000):
+        found += page
+    return found
+
+
+async def _read_kafka(bootstrap: str) -> dict[str, list[Read]]:
+    """Every record of every topic, in the order of its partition."""
+    consumer: Any = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
+    found: dict[str, list[Read]] = {topic.name: [] for topic in ALL}
+    await consumer.start()
+    try:
+        await consumer._client.set_topics(list(found))
+        places = [TopicPartition(topic.name, n) for topic in ALL for n in range(topic.partitions)]
+        consumer.assign(places)
+        ends = await consumer.end_offsets(places)
+        await consumer.seek_to_beginning(*places)
+        while any([await consumer.position(place) < end for place, end in ends.items()]):
+            for place, records in (await consumer.getmany(timeout_ms=200)).items():
+                found[place.topic] += [_lenient(record) for record in records]
+    finally:
+        await consumer.stop()
+    return found
+
+
+def _lenient(record: Any) -> Read:
+    """A record as text; poison that a test has put there need not be."""
+    try:
+        return _read(record)
+    except (UnicodeDecodeError, AttributeError):
+        return Read(record.topic, record.partition, record.offset, record.timestamp, "", None, {})
