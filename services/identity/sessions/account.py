@@ -52,7 +52,7 @@ class Named:
 async def find(connection: Connection, slug: str, login: str) -> Named:
     """Who would sign in with this, in one query whatever comes of it."""
     slug, login = slug.strip().casefold(), normalize_login(login)
-    row = await connection.fetchrow(SQL["by_login"], *(_storable(text) for text in (slug, login)))
+    row = await connection.fetchrow(SQL["by_login"], slug, login)
     if row is None:
         raise LookupError("by_login has a row in every case")
     return Named(row["org"], row["user"], slug, login, row["now"])
@@ -67,8 +67,3 @@ async def read(connection: Connection, user: str) -> Account | None:
     heads: dict[str, int] = {**(row["heads"] or {}), **{s.id: s.version for s in sessions}}
     organization = OrganizationSettings.of_row(row["organization"])
     return Account(user_of(row), organization, row["hash"], sessions, heads, row["now"])
-
-
-def _storable(text: str) -> str:
-    """The database knows no NUL: nothing that has one can be stored there, so nothing is found."""
-    return "\N{REPLACEMENT CHARACTER}" if "\0" in text else text

@@ -82,7 +82,6 @@ async def test_every_refusal_has_the_same_status_body_and_headers(place: Place, 
         await sign_in(place, "no-such-organization", org.member.email, PASSWORD, "198.51.100.3"),
         await sign_in(place, org.slug, invited.email, PASSWORD, "198.51.100.4"),
         await sign_in(place, org.slug, gone.email, PASSWORD, "198.51.100.5"),
-        await sign_in(place, org.slug + "\0", "\0", PASSWORD, "198.51.100.6"),
     ]
     for _ in range(6):
         answers.append(await sign_in(place, org.slug, org.admin.email, WRONG, "198.51.100.7"))  # noqa: PERF401
@@ -180,7 +179,8 @@ async def test_no_sign_in_slips_past_a_deactivation(place: Place, org: Org) -> N
 
 
 async def test_a_body_that_is_no_sign_in_is_refused_as_such(place: Place, org: Org) -> None:
-    for body in ({}, {"organization": org.slug, "login": [], "password": ""}, {"organization": 1}):
+    nul = {"organization": org.slug, "login": "\0", "password": "x"}
+    for body in ({}, {"organization": org.slug, "login": [], "password": ""}, {"organization": 1}, nul):
         refused = await place.call("POST", "/v1/sign-in", json=body)
         assert (refused.status_code, refused.json()["code"]) == (400, "invalid_request")
     half = await place.call("POST", "/v1/sign-in/otp", json={"code": "123456"})
