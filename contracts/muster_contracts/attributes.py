@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from muster_contracts.errors import Undecodable
@@ -37,7 +38,8 @@ def _read_time(raw: bytes) -> datetime:
     text = raw.decode("ascii")
     if not _RFC_3339.fullmatch(text):
         raise ValueError("not a time of RFC 3339")
-    return datetime.fromisoformat(text.upper()).astimezone(UTC)
+    time = datetime.fromisoformat(text.upper())
+    return time if time.tzinfo is UTC else time.astimezone(UTC)
 
 
 def _read_text(raw: bytes) -> str:
@@ -62,6 +64,11 @@ def _read_type(raw: bytes) -> str:
     return text.removeprefix(_PREFIX)
 
 
+def _remembered(read: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    """For attributes with few different values, which come again with nearly every record."""
+    return lru_cache(maxsize=2048)(read)
+
+
 class Codec(NamedTuple):
     """How a kind of value is written into a header, and read."""
 
@@ -71,7 +78,8 @@ class Codec(NamedTuple):
 
 
 TEXT = Codec("text", str.encode, _read_text)
-TYPE = Codec("text", _write_type, _read_type)
+NAME = Codec("text", str.encode, _remembered(_read_text))
+TYPE = Codec("text", _write_type, _remembered(_read_type))
 NUMBER = Codec("number", _write_number, _read_number)
 TIME = Codec("time", _write_time, _read_time)
 
@@ -88,7 +96,7 @@ class Attribute(NamedTuple):
 
 ATTRIBUTES = (
     Attribute("id", "ce_id", TEXT, "one per event, and the same when it is sent again", required=True),
-    Attribute("source", "ce_source", TEXT, "/muster/identity, /muster/notifier or /{service}", required=True),
+    Attribute("source", "ce_source", NAME, "/muster/identity, /muster/notifier or /{service}", required=True),
     Attribute("type", "ce_type", TYPE, "muster.<type>", required=True),
     Attribute("subject", "ce_subject", TEXT, "id of the stream", required=True),
     Attribute("partition_key", "ce_partitionkey", TEXT, "the record's key", required=True),
@@ -99,16 +107,21 @@ ATTRIBUTES = (
     Attribute("causation_id", "ce_causationid", TEXT, "id of the event that led to it"),
     Attribute("traceparent", "ce_traceparent", TEXT, "W3C trace context"),
     Attribute(
-        "auth_type", "ce_authtype", TEXT, "app_user, api_key, system, unauthenticated, or user: an operator"
+        "auth_type", "ce_authtype", NAME, "app_user, api_key, system, unauthenticated, or user: an operator"
     ),
     Attribute("auth_id", "ce_authid", TEXT, "id of the actor"),
-    Attribute("data_classification", "ce_dataclassification", TEXT, "how the data is to be protected"),
-    Attribute("org", "ce_org", TEXT, "id of the organization, org_0 when unknown", required=True),
+    Attribute("data_classification", "ce_dataclassification", NAME, "how the data is to be protected"),
+    Attribute("org", "ce_org", NAME, "id of the organization, org_0 when unknown", required=True),
     Attribute("action", "ce_action", TEXT, "one id for all events of a command"),
     Attribute("position", "ce_position", NUMBER, "dense over the log of identity"),
     Attribute("epoch", "ce_epoch", NUMBER, "raised when that log was restored: order is (epoch, position)"),
 )
-SCHEMA = Attribute("version", DATA_SCHEMA, TEXT, "urn:muster:schema:<type>:<version>", required=True)
+SCHEMA = Attribute("version", DATA_SCHEMA, NAME, "urn:muster:schema:<type>:<version>", required=True)
+
+
+_READERS = {each.header: (each.field, each.codec.read) for each in (*ATTRIBUTES, SCHEMA)}
+_REQUIRED_HEADERS = {each.field: each.header for each in (*ATTRIBUTES, SCHEMA) if each.required}
+_REQUIRED = _REQUIRED_HEADERS.keys()
 
 
 def schema_urn(type_: str, version: int) -> str:
@@ -116,6 +129,7 @@ def schema_urn(type_: str, version: int) -> str:
     return f"urn:muster:schema:{type_}:{version}"
 
 
+@lru_cache(maxsize=2048)
 def read_version(type_: str, urn: str) -> int:
     """Return the version that `ce_dataschema` names.
 
@@ -149,11 +163,10 @@ def read_headers(headers: Iterable[tuple[str, bytes | None]]) -> dict[str, Any]:
         raise Undecodable("ce_specversion is not 1.0")
     if not (found.get(CONTENT_TYPE[0]) or b"").startswith(CONTENT_TYPE[1]):
         raise Undecodable("content-type is not application/json")
-    fields = {each.field: _read(each, found[each.header]) for each in ATTRIBUTES if each.header in found}
-    for each in ATTRIBUTES:
-        if each.required and each.field not in fields:
-            raise Undecodable(f"{each.header} is missing")
-    fields["version"] = read_version(fields["type"], _read(SCHEMA, found.get(DATA_SCHEMA)))
+    fields = _read_all(found)
+    if missing := _REQUIRED - fields.keys():
+        raise Undecodable(f"{_REQUIRED_HEADERS[min(missing)]} is missing")
+    fields["version"] = read_version(fields["type"], fields["version"])
     if fields["sequence"] < 1:
         raise Undecodable("ce_sequence is below 1")
     return fields
@@ -168,10 +181,15 @@ def _unique(headers: Iterable[tuple[str, bytes | None]]) -> dict[str, bytes | No
     return found
 
 
-def _read(attribute: Attribute, raw: bytes | None) -> Any:
-    if raw is None:
-        raise Undecodable(f"{attribute.header} is missing")
+def _read_all(headers: dict[str, bytes | None]) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    header = ""
     try:
-        return attribute.codec.read(raw)
+        for header, raw in headers.items():
+            if known := _READERS.get(header):
+                if raw is None:
+                    raise Undecodable(f"{header} is missing")
+                fields[known[0]] = known[1](raw)
     except (ValueError, OverflowError):
-        raise Undecodable(f"{attribute.header} is malformed") from None
+        raise Undecodable(f"{header} is malformed") from None
+    return fields

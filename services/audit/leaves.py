@@ -10,12 +10,12 @@ import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from muster_contracts.errors import UnknownEvent
 from muster_contracts.events import Data
 from muster_contracts.personal import join
+from pydantic_core import to_json
 
 from services.audit.entries import Entry
 from services.kit.sealing import Sealer
@@ -23,9 +23,6 @@ from services.kit.times import rfc3339
 
 Sealers = Mapping[str, Sealer | None]
 VERSION = 1
-_CANONICAL = json.JSONEncoder(
-    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,40 +55,48 @@ class Readable:
         return self.data["actor"].get("name")
 
 
-def write(entry: Entry, seq: int, recorded_at: datetime, target_name: str | None, sealers: Sealers) -> bytes:
+def write(entry: Entry, record: Readable, sealers: Sealers) -> bytes:
     """The leaf of an entry.
 
     Args:
         entry: what happened.
-        seq: its place among the records of its org.
-        recorded_at: database time.
-        target_name: what the target was called then, as far as known; sealed with the target's part.
+        record: the same as it may be shown now; its `target_name` is sealed with the target's part.
         sealers: of `entry.target_key` and `entry.actor_key`; None: destroyed, and with it what it would hold.
     """
     parts = entry.parts()
-    target = parts.target | {"name_then": target_name} if target_name is not None else parts.target
-    return _CANONICAL(
+    name = record.target_name
+    target = parts.target | {"name_then": name} if name is not None else parts.target
+    return to_json(
+        # in the order of names, as canonical JSON asks
         {
+            "actor": {"id": record.actor_id, "type": record.actor_type},
+            "code": record.code,
+            "data": _ordered(parts.open),
+            "event": _ordered(entry.event),
+            "id": record.id,
+            "occurred_at": record.occurred_at,
+            "org": record.org,
+            "outcome": record.outcome,
+            "person": record.person,
+            "recorded_at": record.recorded_at,
+            "request_id": record.request_id,
+            "sealed_actor": _seal(parts.actor, entry.actor_key, f"{record.id}:actor", sealers),
+            "sealed_target": _seal(target, entry.target_key, f"{record.id}:target", sealers),
+            "seq": record.seq,
+            "session_id": record.session_id,
+            "target": {"id": record.target_id, "type": record.target_type} if record.target_id else None,
+            "type": record.type,
             "v": VERSION,
-            "org": entry.org,
-            "seq": seq,
-            "id": entry.id,
-            "type": entry.type,
-            "outcome": entry.outcome,
-            "code": entry.code,
-            "occurred_at": rfc3339(entry.occurred_at),
-            "recorded_at": rfc3339(recorded_at),
-            "request_id": entry.request_id,
-            "session_id": entry.session_id,
-            "actor": {"type": entry.actor_type, "id": entry.actor_id},
-            "target": {"type": entry.target_type, "id": entry.target_id} if entry.target_id else None,
-            "person": entry.person,
-            "event": entry.event,
-            "data": parts.open,
-            "sealed_target": _seal(target, entry.target_key, f"{entry.id}:target", sealers),
-            "sealed_actor": _seal(parts.actor, entry.actor_key, f"{entry.id}:actor", sealers),
         }
-    ).encode()
+    )
+
+
+def _ordered(value: Any) -> Any:
+    """The same with the members of every object in the order of their names."""
+    if isinstance(value, dict):
+        members = cast("Data", value)
+        return {name: _ordered(members[name]) for name in sorted(members)}
+    return [_ordered(each) for each in cast("list[Any]", value)] if isinstance(value, list) else value
 
 
 def _seal(part: Data, key: str, context: str, sealers: Sealers) -> Data | None:
@@ -144,8 +149,15 @@ def read(record: Data, sealers: Sealers) -> Readable:
     )
 
 
-def readable(entry: Entry, seq: int, recorded_at: datetime, target_name: str | None) -> Readable:
-    """What `read` would answer for an entry that was just written, without opening it again."""
+def readable(entry: Entry, seq: int, recorded_at: str, target_name: str | None) -> Readable:
+    """What `read` answers for an entry once its leaf is written.
+
+    Args:
+        entry: what happened.
+        seq: its place among the records of its org.
+        recorded_at: database time, RFC 3339.
+        target_name: what the target was called then, as far as known.
+    """
     return Readable(
         org=entry.org,
         seq=seq,
@@ -154,7 +166,7 @@ def readable(entry: Entry, seq: int, recorded_at: datetime, target_name: str | N
         outcome=entry.outcome,
         code=entry.code,
         occurred_at=rfc3339(entry.occurred_at),
-        recorded_at=rfc3339(recorded_at),
+        recorded_at=recorded_at,
         request_id=entry.request_id,
         session_id=entry.session_id,
         event_id=entry.event["id"] if entry.event else None,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
@@ -49,8 +50,13 @@ async def replace(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> No
 
 def address(text: Any) -> IPv4Address | IPv6Address | None:
     """An IP address without its zone; None for what is none."""
+    return _parse(text.partition("%")[0]) if isinstance(text, str) else None
+
+
+@lru_cache(maxsize=1024)
+def _parse(text: str) -> IPv4Address | IPv6Address | None:
     try:
-        return ip_address(text.partition("%")[0]) if isinstance(text, str) else None
+        return ip_address(text)
     except ValueError:
         return None
 

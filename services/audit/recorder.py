@@ -15,6 +15,7 @@ from services.audit.keys import Keys
 from services.audit.leaves import Readable
 from services.kit.parked import Decoded
 from services.kit.postgres import Connection
+from services.kit.times import rfc3339
 
 Row = tuple[str, int, str, int | None, int | None, bytes]
 IDENTITY_DAYS = 90
@@ -30,7 +31,7 @@ class _Org:
 class _Batch:
     """What one call of `record` works on."""
 
-    now: datetime
+    recorded_at: str
     orgs: dict[str, _Org]
     names: dict[str, str]
     sealers: leaves.Sealers
@@ -59,7 +60,7 @@ class Recorder:
         known = await names.fetch(connection, {entry.target_id for entry in fresh})
         before = dict(known)
         wanted = {key: e.org for e in fresh for key in (e.target_key, e.actor_key)}
-        batch = _Batch(now, orgs, known, await self._keys.sealers(wanted))
+        batch = _Batch(rfc3339(now), orgs, known, await self._keys.sealers(wanted))
         for entry in fresh:
             _write(batch, entry)
         await _store(connection, batch)
@@ -74,9 +75,10 @@ def _write(batch: _Batch, entry: Entry) -> None:
         entry.person is None or batch.sealers[entry.target_key] is not None
     ):  # the name of who is forgotten stays so
         name = names.learn(entry, batch.names)
-    leaf = leaves.write(entry, org.seq, batch.now, name, batch.sealers)
+    record = leaves.readable(entry, org.seq, batch.recorded_at, name)
+    leaf = leaves.write(entry, record, batch.sealers)
     batch.leaves.append((entry.org, org.seq, entry.id, entry.position, entry.epoch, leaf))
-    batch.readable.append(leaves.readable(entry, org.seq, batch.now, name))
+    batch.readable.append(record)
     org.seq += 1
     _heed(batch, entry, org)
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from pydantic_core import to_json
 
 KEY_BYTES = 32
 _NONCE = 12
@@ -45,7 +46,7 @@ class Sealer:
             raise WrongKey("a sealed text does not open under this key") from None
 
     def seal_json(self, value: Any, context: str) -> bytes:
-        return self.seal(json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode(), context)
+        return self.seal(to_json(value), context)
 
     def open_json(self, sealed: bytes, context: str) -> Any:
         return json.loads(self.open(sealed, context))

@@ -14,8 +14,7 @@ def rfc3339(time: None) -> None: ...
 def rfc3339(time: datetime | None) -> str | None: ...
 def rfc3339(time: datetime | None) -> str | None:
     """The time in UTC with microseconds and `Z`; None stays None."""
-    return (
-        None
-        if time is None
-        else time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-    )
+    if time is None:
+        return None
+    in_utc = time if time.tzinfo is UTC else time.astimezone(UTC)
+    return in_utc.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
