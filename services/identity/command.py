@@ -11,7 +11,7 @@ from fastapi import FastAPI, Request, Response
 
 from services.identity import idempotency
 from services.identity.access import Principal
-from services.identity.idempotency import Once
+from services.identity.idempotency import IdempotencyKeyReused, Once
 from services.identity.routes import (
     Call,
     CommandQuery,
@@ -167,13 +167,23 @@ class _Command:
     async def _settle(
         self, principal: Principal, once: Once | None, error: MusterError, reason: str | None
     ) -> Response:
-        """Answer a refusal; one that an idempotency key asked for is kept for the repeat."""
+        """Answer a refusal; one that an idempotency key asked for is kept for the repeat.
+
+        A repeat may be refused for what its parallel first one did: then it gets that one's answer.
+        """
+        if once and error.code not in NOT_KEPT:
+            try:
+                if replay := await self._replay(once):
+                    return replay
+            except IdempotencyKeyReused as reused:
+                error = reused
+        keeps = once is not None and error.code not in NOT_KEPT
         response = await refusal(self._services, principal, self._route, self._request, error, reason)
-        if once and STATUS[error.kind] in REFUSALS_KEPT and error.code not in NOT_KEPT:
-            await self._keep_refusal(principal, once, response)
+        if once and keeps and STATUS[error.kind] in REFUSALS_KEPT:
+            return await self._keep_refusal(principal, once, response)
         return response
 
-    async def _keep_refusal(self, principal: Principal, once: Once, response: Response) -> None:
+    async def _keep_refusal(self, principal: Principal, once: Once, response: Response) -> Response:
         document = {"_org": principal.org} | json.loads(bytes(response.body))
         kept = self._services.answers.make(once, response.status_code, document, principal.now)
 
@@ -186,7 +196,8 @@ class _Command:
         try:
             await self._services.runner.run(decide, answer=lambda _draft, _facts: kept)
         except _AnsweredMeanwhile:
-            return  # a parallel repeat was refused first, with the same words
+            return await self._first_answer(once)
+        return response
 
 
 def _event(fact: Fact, *, shown: bool) -> dict[str, Any]:
