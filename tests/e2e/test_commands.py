@@ -191,3 +191,46 @@ def test_of_parallel_invitations_of_one_address_one_wins(acme: Org, owner: Perso
     given = [{"email": email if n % 2 else email.upper(), "name": f"Race {n}"} for n in range(8)]
     answers = together(*[lambda one=one: owner.client.send("POST", "/v1/users", one) for one in given])
     assert sorted(codes_of(answers)) == ["201"] + ["409 email_taken"] * 7
+
+
+def test_a_key_is_looked_up_before_the_user_is(acme: Org, owner: Person, member: Person) -> None:
+    headers, path, body = key(), f"/v1/users/{member.id}", {"confirm": member.email}
+    first = owner.client.send("DELETE", path, body, headers=headers)
+    again = owner.client.send("DELETE", path, body, headers=headers)
+    assert (again.status_code, again.content) == (200, first.content)
+    owner.client.refused("DELETE", path, body, code="not_found", status=404)
+
+
+def test_what_can_be_mended_is_not_kept_under_a_key(acme: Org, owner: Person, member: Person) -> None:
+    """Not kept: 401, `confirmation_required`, 412, 429, 5xx."""
+    headers, path, body = key(), f"/v1/users/{member.id}", {"name": "After All"}
+    stale = headers | {"If-Match": '"1"'}
+    owner.client.refused("PATCH", path, body, headers=stale, code="version_conflict", status=412)
+    check_change(owner.client.patch(path, body, headers=headers), "user.renamed")
+    boss = acme.join("admin")
+    earlier = boss.client
+    app = acme.enter(boss).enroll().app
+    assert app is not None
+    headers, path = key(), f"{path}/reset-password"
+    earlier.refused("POST", path, headers=headers, code="confirmation_required", status=403)
+    earlier.post("/v1/me/confirm", {"code": app.code()}, status=204)
+    check_change(earlier.post(path, headers=headers), "password.reset_requested", *SESSION_GONE)
+
+
+def test_confirmation_comes_before_the_version_and_that_before_the_rest(acme: Org, member: Person) -> None:
+    boss = acme.join("admin")
+    earlier = boss.client
+    acme.enter(boss).enroll()
+    path, stale = f"/v1/users/{member.id}", {"If-Match": '"1"'}
+    wrong = {"confirm": "wrong"}
+    boss.client.refused(
+        "POST", f"/v1/users/{boss.id}/deactivate", headers=stale, code="self_action", status=403
+    )
+    earlier.refused("DELETE", path, wrong, headers=stale, code="confirmation_required", status=403)
+    boss.client.refused("DELETE", path, wrong, headers=stale, code="version_conflict", status=412)
+    boss.client.refused("DELETE", path, wrong, code="confirmation_mismatch", status=422)
+    earlier.refused("POST", f"{path}/reset-mfa", code="confirmation_required", status=403)
+    boss.client.refused("POST", f"{path}/reset-mfa", headers=stale, code="version_conflict", status=412)
+    boss.client.refused(
+        "PATCH", path, {"name": member.name}, headers=stale, code="version_conflict", status=412
+    )

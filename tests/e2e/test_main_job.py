@@ -7,9 +7,9 @@ import pytest
 from tests.e2e.acts import check_audited, check_change, check_published, types
 from tests.e2e.client import Client, Json, wait_until
 from tests.e2e.mailbox import Mailbox
-from tests.e2e.people import Org, Person, new_password
+from tests.e2e.people import RUN, Org, Person, new_password
 from tests.e2e.place import Place
-from tests.e2e.tape import DIRECTORY, KILLS, Tape
+from tests.e2e.tape import DIRECTORY, KILLS, Record, Tape
 
 SESSION_GONE = ["session.ended", "ip_rule.revoked"]
 
@@ -41,7 +41,7 @@ def test_the_printed_api_key_opens_what_a_key_may_open(anyone: Client, place: Pl
 def test_creating_someone_invites_them_and_their_mail_lets_them_in(
     acme: Org, owner: Person, mailbox: Mailbox, tape: Tape
 ) -> None:
-    asked = {"email": f"New.Person@{acme.slug}.example", "name": "New Person", "labels": ["contractor"]}
+    asked = {"email": f"New.{RUN}@e2e.example", "name": "New Person", "labels": ["contractor"]}
     change = owner.client.post("/v1/users", asked, status=201)
     effects = check_change(change, "user.created", "invitation.sent")
     assert effects["link_expires_at"]
@@ -51,7 +51,6 @@ def test_creating_someone_invites_them_and_their_mail_lets_them_in(
     assert [record.key for record in records] == [user["id"]] * 2
     assert [record.subject for record in records] == [user["id"]] * 2
     check_audited(acme, change, owner, user)
-    before = tape.records()
     token = mailbox.token(user["email"], "invitation")
     accepted = acme.anyone.post(
         "/v1/invitations/accept", {"token": token, "password": new_password(), "name": "Newer Person"}
@@ -65,7 +64,6 @@ def test_creating_someone_invites_them_and_their_mail_lets_them_in(
         ),
         "the events of an accepted invitation",
     )
-    assert before
     acme.anyone.refused(
         "POST",
         "/v1/invitations/accept",
@@ -241,6 +239,24 @@ def test_ending_all_sessions_of_a_user(acme: Org, owner: Person, member: Person)
     check_change(change, *SESSION_GONE)
     check_published(acme, change, owner)
     assert member.client.send("GET", "/v1/me").status_code == 401
+
+
+def test_signing_in_and_out_are_events_of_the_session(acme: Org, member: Person, tape: Tape) -> None:
+    session = member.session["id"]
+    member.client.post("/v1/sign-out", status=204)
+
+    def told() -> list[Record] | None:
+        found = tape.find(lambda record: record.subject == session, "muster.users")
+        return found if len(found) >= 4 else None
+
+    records = wait_until(told, "the four events of a session")
+    assert [record.type for record in records] == ["session.started", "ip_rule.granted", *SESSION_GONE]
+    assert [record.sequence for record in records] == [1, 2, 3, 4]
+    assert all(record.data["session"] == session for record in records)
+    assert all(record.data["user"] == record.key == member.id for record in records)
+    assert records[2].data["cause"]
+    assert records[2].data["kill"].startswith("kil_")
+    tape.wait(lambda record: record.data.get("kill") == records[2].data["kill"], "its kill", KILLS)
 
 
 def test_the_directory_topic_holds_the_user_as_the_api_shows_it(acme: Org, owner: Person, tape: Tape) -> None:

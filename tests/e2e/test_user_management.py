@@ -168,6 +168,15 @@ def test_the_last_owner_cannot_go_while_other_administrators_remain(acme: Org, o
     owner.client.delete(f"/v1/users/{admin.id}", {"confirm": admin.email})
 
 
+def test_the_last_administrator_keeps_a_password_that_works(other_org: Org) -> None:
+    """A reset that takes the password away at once would lock everybody out (spec, lock-out guard)."""
+    owner = other_org.owner
+    path = f"/v1/users/{owner.id}/reset-password"
+    owner.client.refused("POST", path, code="last_administrator", status=409)
+    assert types(owner.client.post(path, {"revoke_now": False})) == ["password.reset_requested"]
+    other_org.enter(owner)
+
+
 def test_user_management_actions_are_in_the_audit_log_with_identity_timestamp_and_address(
     acme: Org, admin: Person
 ) -> None:

@@ -6,13 +6,14 @@ import re
 from collections import defaultdict
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from tests.e2e.acts import NOT_ALWAYS, RFC_3339_UTC
-from tests.e2e.client import wait_until
+from tests.e2e.client import Client, wait_until
 from tests.e2e.mailbox import Mailbox
 from tests.e2e.people import Org, Person
 from tests.e2e.place import Place
-from tests.e2e.tape import DIRECTORY, EVENT_TOPICS, KILLS, Record, Tape
+from tests.e2e.tape import DIRECTORY, EVENT_TOPICS, KILLS, TOPICS, Record, Tape
 
 CLOUDEVENTS = {
     *("ce_specversion", "ce_id", "ce_source", "ce_type", "ce_dataschema", "ce_subject", "ce_partitionkey"),
@@ -148,6 +149,28 @@ def test_the_directory_topic_ends_with_what_the_table_shows(
         return told == {row["id"]: row["version"] for row in _everyone(acme)}
 
     wait_until(same, "the directory topic to say what the table says")
+
+
+def test_every_event_is_what_its_served_schema_says(anyone: Client, events: list[Record]) -> None:
+    validators: dict[str, Draft202012Validator] = {}
+    for record in events:
+        urn = record.headers["ce_dataschema"]
+        if urn not in validators:
+            type_, version = urn.removeprefix("urn:muster:schema:").split(":")
+            schema = anyone.http.get(f"/schemas/{type_}/{version}.json")
+            assert schema.status_code == 200, urn
+            validators[urn] = Draft202012Validator(schema.json())
+        validators[urn].validate(record.data)
+    document = anyone.http.get("/asyncapi.yaml")
+    assert document.status_code == 200
+    assert all(topic in document.text for topic in TOPICS)
+
+
+def test_the_muster_command_finds_nothing_wrong(place: Place, events: list[Record]) -> None:
+    """The users table is what the log says; nothing is parked; every part answers."""
+    place.muster("rebuild", "users", "--verify")
+    assert place.muster("doctor")["ok"] is True
+    assert place.muster("parked", "list") == {"data": []}
 
 
 def test_every_kill_was_ordered(tape: Tape, events: list[Record]) -> None:
