@@ -1,17 +1,21 @@
 """What users, roles and keys are called, learned from events: a record about someone says the name they had.
 
-A name in clear; the row of a person goes when the key of that person does.
+A name in clear; the row of a person goes when the key of that person does. A name is known in its own
+organization only: whoever tries something on an id of another one does not learn whose it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, cast
 
 from muster_contracts.events import Data
 
 from services.audit.entries import Entry
 from services.kit.postgres import Connection
+
+Names = dict[tuple[str, str], str]
+"""Organization and id → name."""
 
 _PRIMARY = {
     "user.created": "user", "user.renamed": "user", "user.deleted": "user",
@@ -21,12 +25,14 @@ _PRIMARY = {
 }  # fmt: skip
 
 
-def learn(entry: Entry, known: dict[str, str]) -> str | None:
+def learn(entry: Entry, known: Names) -> str | None:
     """Return what the entry's target is called at that moment, and take note of a name that it tells."""
-    told = _told(entry)
-    before = known.get(entry.target_id or "")
-    if told and entry.target_id:
-        known[entry.target_id] = told
+    if not entry.target_id:
+        return None
+    told, place = _told(entry), (entry.org, entry.target_id)
+    before = known.get(place)
+    if told:
+        known[place] = told
     # A renamed person is told of by the old name, which the sentence puts beside the new one.
     return before or told
 
@@ -40,22 +46,26 @@ def _told(entry: Entry) -> str | None:
     return name if isinstance(name, str) and name else None
 
 
-async def fetch(connection: Connection, ids: Iterable[str | None]) -> dict[str, str]:
+async def fetch(connection: Connection, wanted: Iterable[tuple[str, str | None]]) -> Names:
+    """The names of these (organization, id), as far as they are known."""
+    places = [(org, id_) for org, id_ in wanted if id_ is not None]
     rows = await connection.fetch(
-        "SELECT id, name FROM names WHERE id = ANY($1)", [id_ for id_ in ids if id_ is not None]
+        "SELECT org, id, name FROM names JOIN unnest($1::text[], $2::text[]) AS w (org, id) USING (org, id)",
+        [org for org, _ in places],
+        [id_ for _, id_ in places],
     )
-    return {row["id"]: row["name"] for row in rows}
+    return {(row["org"], row["id"]): row["name"] for row in rows}
 
 
-async def store(connection: Connection, names: Mapping[str, str], orgs: Mapping[str, str]) -> None:
-    """Keep these names; `orgs` says whose each id is."""
-    ids = sorted(names)
+async def store(connection: Connection, names: Names) -> None:
+    """Keep these names."""
+    places = sorted(names, key=lambda place: place[1])
     await connection.execute(
         "INSERT INTO names (id, org, name) SELECT * FROM unnest($1::text[], $2::text[], $3::text[])"
-        " ON CONFLICT (id) DO UPDATE SET name = excluded.name",
-        ids,
-        [orgs[id_] for id_ in ids],
-        [names[id_] for id_ in ids],
+        " ON CONFLICT (id) DO UPDATE SET name = excluded.name WHERE names.org = excluded.org",
+        [id_ for _, id_ in places],
+        [org for org, _ in places],
+        [names[place] for place in places],
     )
 
 

@@ -13,6 +13,7 @@ from services.audit import keys, leaves, lookup, names
 from services.audit.entries import Entry, entry_of
 from services.audit.keys import Keys
 from services.audit.leaves import Readable
+from services.audit.names import Names
 from services.kit.parked import Decoded
 from services.kit.postgres import Connection
 from services.kit.times import rfc3339
@@ -33,7 +34,7 @@ class _Batch:
 
     recorded_at: str
     orgs: dict[str, _Org]
-    names: dict[str, str]
+    names: Names
     sealers: leaves.Sealers
     leaves: list[Row] = field(default_factory=list[Row])
     readable: list[Readable] = field(default_factory=list[Readable])
@@ -57,15 +58,15 @@ class Recorder:
         fresh = await _fresh(connection, entries)
         if not fresh:
             return
-        known = await names.fetch(connection, {entry.target_id for entry in fresh})
+        known = await names.fetch(connection, {(entry.org, entry.target_id) for entry in fresh})
         before = dict(known)
         wanted = {key: e.org for e in fresh for key in (e.target_key, e.actor_key)}
         batch = _Batch(rfc3339(now), orgs, known, await self._keys.sealers(wanted))
         for entry in fresh:
             _write(batch, entry)
         await _store(connection, batch)
-        if learned := {id_: name for id_, name in known.items() if before.get(id_) != name}:
-            await names.store(connection, learned, {e.target_id: e.org for e in fresh if e.target_id})
+        if learned := {place: name for place, name in known.items() if before.get(place) != name}:
+            await names.store(connection, learned)
 
 
 def _write(batch: _Batch, entry: Entry) -> None:

@@ -60,6 +60,20 @@ async def test_orgs_count_apart(world: World) -> None:
     assert {(row["org"], row["seq"]) for row in rows} == {(world.log.org, 0), (other.org, 0)}
 
 
+async def test_t22_who_tries_something_on_a_foreign_id_does_not_learn_whose_it_is(world: World) -> None:
+    other = Log()
+    known = other.create(other.ben, "Ben Elsewhere")
+    foreign = world.log.refuse("mfa.reset", "permission_missing", other.ben)
+    await world.receive(known, foreign)  # in one batch
+    await world.receive(world.log.refuse("mfa.reset", "permission_missing", other.ben))
+    await world.receive(other.rename(other.ben, "Ben Elsewhere", "Ben Renamed"))
+    records = await world.found()
+    assert [r["target"] for r in records] == [{"type": "user", "id": other.ben, "name": None}] * 2
+    assert "Ben" not in json.dumps(records)
+    kept = await world.pool.fetch("SELECT org, name FROM names")
+    assert [tuple(row) for row in kept] == [(other.org, "Ben Renamed")]
+
+
 async def test_the_services_role_can_insert_and_read_records_and_nothing_else(
     world: World, postgres_server: PostgresServer, audit_database: str
 ) -> None:
