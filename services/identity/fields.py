@@ -12,6 +12,9 @@ from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, Field
 
 MAX_LABELS = 50
+UNPRINTED = frozenset({"Cc", "Cs", "Co", "Cn", "Zl", "Zp"})
+TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Turn the direction of what follows: a name could make the sentence around it read as another one."""
 
 
 def _plain(text: str) -> str:
@@ -19,8 +22,10 @@ def _plain(text: str) -> str:
     text = unicodedata.normalize("NFC", text).strip()
     if not text:
         raise ValueError("must not be empty")
-    if any(unicodedata.category(c) in ("Cc", "Cs", "Co", "Cn", "Zl", "Zp") for c in text):
+    if any(unicodedata.category(c) in UNPRINTED or c in TURNING for c in text):
         raise ValueError("must be one line without control characters")
+    if all(unicodedata.category(c) == "Cf" for c in text):
+        raise ValueError("must be visible")
     return text
 
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import MutableMapping
+import traceback
+from collections.abc import Iterator, MutableMapping
 from typing import Any
 
 import structlog
 
+MOST_CAUSES, MOST_FRAMES = 5, 20
 _NEVER = frozenset(
     {"email", "login", "name", "password", "token", "authorization", "ip", "user_agent", "phone", "username",
      "reason", "code", "secret", "body", "cookie"}
@@ -25,6 +27,34 @@ def _drop_personal(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableM
     return event
 
 
+def _tell_exception(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Say an exception by types and places: the texts of drivers quote the values that they choked on."""
+    given = event.pop("exc_info", None)
+    error = sys.exc_info()[1] if given is True else given[1] if isinstance(given, tuple) else given
+    if isinstance(error, BaseException):
+        event["exception"] = [
+            {
+                "type": type(each).__qualname__,
+                "at": [f"{f.filename}:{f.lineno} {f.name}" for f in _frames(each)],
+            }
+            for each in _chain(error)
+        ]
+    return event
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The exception and what led to it, newest first; bounded, a chain may be a loop."""
+    for _ in range(MOST_CAUSES):
+        if error is None:
+            return
+        yield error
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def _frames(error: BaseException) -> list[traceback.FrameSummary]:
+    return list(traceback.extract_tb(error.__traceback__, limit=-MOST_FRAMES))
+
+
 def configure(process: str, level: str = "info") -> None:
     """Set up logging of this process; call once, at its start."""
     shared: list[Any] = [
@@ -32,7 +62,7 @@ def configure(process: str, level: str = "info") -> None:
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
-        structlog.processors.format_exc_info,
+        _tell_exception,
         _drop_personal,
     ]
     structlog.configure(

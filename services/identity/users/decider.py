@@ -14,6 +14,7 @@ from typing import Any, assert_never
 from muster_contracts.events import Change, Event, Ref
 from muster_contracts.users import (
     InvitationSent,
+    InvitationVoided,
     UserCreated,
     UserDeactivated,
     UserDeleted,
@@ -333,10 +334,12 @@ def _resend(situation: Situation, command: ResendInvitation) -> list[Event]:
         raise UserActive
     if user.status == INACTIVE:
         raise UserInactive
-    open_link = situation.invitation
-    if open_link and open_link.expires_at > command.now:
-        return [_invitation(user.id, user.email, NewLink(open_link.id, open_link.expires_at))]
-    return [_invitation(user.id, user.email, command.link)]
+    old, sent = situation.invitation, _invitation(user.id, user.email, command.link)
+    if old is None:
+        return [sent]
+    if old.expires_at > command.now:
+        return [_invitation(user.id, user.email, NewLink(old.id, old.expires_at))]
+    return [InvitationVoided(user=user.id, link=old.id, cause="expired"), sent]
 
 
 def _end_sessions(situation: Situation, command: EndSessions) -> list[Event]:

@@ -441,9 +441,15 @@ def test_an_open_invitation_is_mailed_again_with_its_own_expiry() -> None:
     )
 
 
-@pytest.mark.parametrize("links", [(), (open_link(expires_in=timedelta(0)),), (open_link("reset"),)])
+@pytest.mark.parametrize("links", [(), (open_link("reset"),)])
 def test_where_none_is_open_a_new_one_is_made(links: tuple[OpenLink, ...]) -> None:
     when(situation(invited(), links=links), resend()).then(sent("lnk_new", LINK.expires_at))
+
+
+def test_an_invitation_that_has_expired_is_voided_before_the_new_one() -> None:
+    old = open_link(expires_in=timedelta(0))
+    voided = InvitationVoided(user="usr_ada", link=old.id, cause="expired")
+    when(situation(invited(), links=(old,)), resend()).then(voided, sent("lnk_new", LINK.expires_at))
 
 
 def test_only_invited_people_are_invited_again() -> None:
