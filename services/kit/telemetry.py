@@ -10,7 +10,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Iterator, MutableMapping
-from typing import Any
+from typing import Any, cast
 
 import structlog
 
@@ -29,8 +29,10 @@ def _drop_personal(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableM
 
 def _tell_exception(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Say an exception by types and places: the texts of drivers quote the values that they choked on."""
-    given = event.pop("exc_info", None)
-    error = sys.exc_info()[1] if given is True else given[1] if isinstance(given, tuple) else given
+    given: Any = event.pop("exc_info", None)
+    error: Any = sys.exc_info()[1] if given is True else given
+    if isinstance(given, tuple):  # (type, exception, traceback), as the standard library has it
+        _, error, _ = cast("tuple[Any, Any, Any]", given)
     if isinstance(error, BaseException):
         event["exception"] = [
             {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
+
 from services.identity import fields
 
 
@@ -19,7 +20,16 @@ def test_a_name_is_one_visible_line(name):
         _accept(fields.Name, name)
 
 
-@pytest.mark.parametrize("name", ["Ada", "Zoë Ångström", "مریم\u200cخانم", "李小龍", "O'Neill-Ünal"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Ada",
+        "Zoë Ångström",
+        "\u0645\u0631\u06cc\u0645\u200c\u062e\u0627\u0646\u0645",
+        "李小龍",
+        "O'Neill-Ünal",
+    ],
+)
 def test_names_of_all_scripts_are_kept(name):
     assert _accept(fields.Name, name) == name
 

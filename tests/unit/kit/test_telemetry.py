@@ -7,6 +7,7 @@ import json
 import logging
 
 import pytest
+
 from services.kit import telemetry
 
 
@@ -24,7 +25,7 @@ def lines(monkeypatch: pytest.MonkeyPatch):
 
 def _fail() -> None:
     try:
-        raise KeyError("ada@acme.example")
+        {}["ada@acme.example"]
     except KeyError as error:
         raise ValueError("Key (email)=(ada@acme.example) exists") from error
 
