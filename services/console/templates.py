@@ -28,7 +28,7 @@ def environment() -> Environment:
     known: dict[str, Any] = {"static": assets.address, "icon": assets.icon, "texts": texts}
     filters: dict[str, Any] = {
         "ago": times.ago, "day": _day, "exact": _exact, "age": _age, "initials": initials,
-        "counted": times.counted, "image": image,
+        "counted": times.counted, "image": image, "breakable": breakable,
     }  # fmt: skip
     made.globals.update(known)
     made.filters.update(filters)
@@ -63,7 +63,14 @@ def initials(name: str) -> str:
     return (words[0][0] + (words[-1][0] if len(words) > 1 else "")).upper()
 
 
+def breakable(address: str) -> Markup:
+    """An e-mail address that a narrow column may break before its @."""
+    return Markup("<wbr>@").join(address.split("@"))
+
+
 def image(svg: str) -> Markup:
     """A drawing as the address of an image: within one no script runs, whatever is in it."""
+    if "xmlns" not in svg:  # within HTML it needs none, as a file of its own it does
+        svg = svg.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)
     encoded = base64.b64encode(svg.encode()).decode()
     return Markup(f"data:image/svg+xml;base64,{encoded}")  # noqa: S704 (base64 holds nothing to escape)

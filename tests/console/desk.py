@@ -1,0 +1,106 @@
+"""Somebody at the console: one browser window, what they see in it, and what the browser complained about."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, expect
+
+USERS, AUDIT, ACCOUNT = "/settings/organization/users", "/settings/organization/audit", "/account"
+AXE = Axe()
+FRESH_SECONDS = 480.0
+"""A session counts as confirmed for 10 minutes."""
+
+
+@dataclass
+class Desk:
+    page: Page
+    console: str
+    complaints: list[str] = field(default_factory=list)
+
+    async def open(self, path: str) -> None:
+        await self.page.goto(self.console + path)
+
+    async def find(self, user: dict[str, Any]) -> Locator:
+        """Open the users page with only this person in it, and return the row."""
+        await self.open(f"{USERS}?q={user['id']}")
+        return self.row(user)
+
+    def row(self, user: dict[str, Any]) -> Locator:
+        return self.page.locator(f"#row-{user['id']}")
+
+    def dialog(self, title: str) -> Locator:
+        return self.page.get_by_role("dialog", name=title, exact=True)
+
+    async def act(self, verb: str, user: dict[str, Any], title: str) -> Locator:
+        """Press a button of somebody's row, and return the dialog that it opens."""
+        await self.row(user).get_by_role("button", name=re.compile(rf"^{verb}\b")).click()
+        dialog = self.dialog(title)
+        await expect(dialog).to_be_visible()
+        return dialog
+
+    async def press(self, within: Locator, name: str) -> None:
+        await within.get_by_role("button", name=name, exact=True).click()
+
+    async def said(self, words: str) -> None:
+        """The page said so, to who looks and to who listens."""
+        await expect(self.page.locator("[data-toast]").filter(has_text=words)).to_be_visible()
+        await expect(self.page.get_by_role("status").filter(has_text=words)).to_be_attached()
+
+    async def query(self) -> str:
+        return urlsplit(self.page.url).query
+
+    async def violations(self) -> list[str]:
+        """What axe finds wrong with the page as it is now."""
+        results = await AXE.run(self.page)
+        return [
+            f"{found['id']}: {found['help']}: {[node['target'] for node in found['nodes']][:3]}"
+            for found in results.response["violations"]
+        ]
+
+    async def focused(self) -> str | None:
+        return await self.page.evaluate("document.activeElement && document.activeElement.id")
+
+
+async def open_desk(browser: Browser, console: str, **options: Any) -> Desk:
+    """A new window, with nothing in it from any other."""
+    context = await browser.new_context(base_url=console, **options)
+    page = await context.new_page()
+    page.set_default_timeout(10_000)
+    desk = Desk(page, console)
+
+    def note(message: ConsoleMessage) -> None:
+        desk.complaints.append(f"{message.type}: {message.text}")
+
+    page.on("console", note)
+    page.on("pageerror", lambda error: desk.complaints.append(f"error: {error}"))
+    return desk
+
+
+async def hold(context: BrowserContext, console: str, token: str) -> None:
+    """The browser holds a session, as if its owner had signed in here."""
+    name = f"muster-{urlsplit(console).port}"
+    await context.add_cookies(
+        [{"name": name, "value": token, "url": console, "httpOnly": True, "sameSite": "Lax"}]
+    )
+
+
+@dataclass
+class Kept:
+    """A session of somebody that is used for several tests while it counts as confirmed."""
+
+    token: str
+    until: float
+
+    @classmethod
+    def of(cls, token: str) -> Kept:
+        return cls(token, time.monotonic() + FRESH_SECONDS)
+
+    @property
+    def is_fresh(self) -> bool:
+        return time.monotonic() < self.until
