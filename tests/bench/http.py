@@ -1,0 +1,87 @@
+"""Whole requests through the gateway with every process running: `python -m tests.bench.http`.
+
+Renames and introspections by 1, 8 and 32 callers with eight credentials, against an endpoint of the same server
+behind the same gateway that checks the request and does nothing. Relay, audit and notifier work on what the renames
+leave behind all the while, and the callers run on the same two cores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from itertools import count
+from statistics import median
+from urllib.parse import urlencode
+
+from tests.bench.figures import ROUNDS, Figure
+from tests.bench.load import Load, Next, load, request
+from tests.bench.place import SERVED, Muster, muster, populate, run_alone
+from tests.support.identity import Org
+
+CALLERS = (1, 8, 32)
+PEOPLE, ADMINISTRATORS = 512, 8
+SECONDS = 3.0
+
+
+async def figures() -> AsyncIterator[Figure]:
+    async with muster(*SERVED) as running:
+        async for figure in of(running):
+            yield figure
+
+
+async def of(running: Muster) -> AsyncIterator[Figure]:
+    empty, gateway = await running.start_empty(), running.plan.settings.port_base
+    async with running.identity() as place:
+        names = [f"admin{n}" for n in range(ADMINISTRATORS)]
+        org = await place.organization("http", *names)
+        people = await populate(place, org, PEOPLE)
+    for what, makers in (("rename over HTTP", renames(org, people)), ("introspection", introspections(org))):
+        for callers in CALLERS:
+            yield await compare(what, gateway, empty, makers(callers))
+
+
+async def compare(what: str, gateway: int, empty: int, makers: list[Next]) -> Figure:
+    ours: list[Load] = []
+    bare: list[Load] = []
+    for _ in range(ROUNDS):
+        ours.append(await load(gateway, makers, SECONDS))
+        bare.append(await load(empty, makers, SECONDS))
+    refused = sum(each.refused for each in ours)
+    note = f"p50 {median(x.p50 for x in ours):.1f} ms, p99 {median(x.p99 for x in ours):.1f} ms"
+    note += f"; empty p99 {median(x.p99 for x in bare):.1f} ms" + (f"; {refused} refused" if refused else "")
+    return Figure(
+        f"{what}, {len(makers)} callers", "/s", [x.rate for x in ours], [x.rate for x in bare],
+        "empty endpoint, same two servers", note,
+    )  # fmt: skip
+
+
+def renames(org: Org, people: list[str]) -> Callable[[int], list[Next]]:
+    tokens = [person.token for person in org.people.values()]
+    numbers = count()
+
+    def maker(number: int, callers: int) -> Next:
+        own, token = people[number::callers], tokens[number % len(tokens)]
+
+        def make() -> bytes:
+            n = next(numbers)
+            return request(
+                "PATCH", f"/v1/users/{own[n // callers % len(own)]}", token, {"name": f"Someone {n}"}
+            )
+
+        return make
+
+    return lambda callers: [maker(number, callers) for number in range(callers)]
+
+
+def introspections(org: Org) -> Callable[[int], list[Next]]:
+    tokens = [person.token for person in org.people.values()]
+
+    def maker(number: int) -> Next:
+        form = urlencode({"token": tokens[(number + 1) % len(tokens)]})
+        asked = request("POST", "/v1/introspect", tokens[number % len(tokens)], form=form)
+        return lambda: asked
+
+    return lambda callers: [maker(number) for number in range(callers)]
+
+
+if __name__ == "__main__":
+    run_alone(figures)
