@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
 from services.audit import leaves
 from services.audit.entries import DONE, READ
@@ -21,6 +21,7 @@ from services.kit.http import Query
 from services.kit.pages import Page, Pages, Sort, parse_sort
 from services.kit.positions import Opaque
 from services.kit.postgres import Pool
+from services.kit.times import QueryMoment
 
 # NUL cannot be in any text of the database, so nothing could match it.
 Text = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
@@ -41,8 +42,8 @@ class Filters(Query):
     outcome: Annotated[tuple[Literal["done", "refused", "failed"], ...], Field(max_length=50)] = ()
     ip: Texts = ()
     q: Text | None = None
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None
+    since: QueryMoment | None = None
+    until: QueryMoment | None = None
     min_position: Annotated[str, Field(max_length=200)] | None = None
 
     def asked(self) -> list[str]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
+from pydantic import ValidationError
 
 from services.identity import idempotency
 from services.identity.access import Principal
@@ -36,6 +37,8 @@ REFUSALS_KEPT = frozenset({400, 403, 404, 409, 422})
 """An idempotency key also keeps these."""
 NOT_KEPT = frozenset({"confirmation_required", "idempotency_key_reused"})
 """But not these: the one is asked again after the proof, the other is not what the key stands for."""
+LONGEST_VERSION = 18
+"""Digits; what is longer was never shown, and is read no further: Python refuses numbers of many thousands."""
 
 
 def add_command(app: FastAPI, services: Services, route: Route, decide: Decision) -> None:
@@ -62,8 +65,7 @@ class _Command:
         self._context = RequestContext.of(request)
 
     async def serve(self) -> Response:
-        async with self._services.pool.acquire() as connection:
-            principal = await principal_of(connection, self._request, enrolling=self._route.enrolling)
+        principal = await caller_of(self._services, self._request, enrolling=self._route.enrolling)
         once, reason = None, None
         try:
             self._route.admit(principal)
@@ -80,7 +82,7 @@ class _Command:
 
     async def _once(self, principal: Principal) -> Once | None:
         request = self._request
-        if not self._route.change or request.query_params.get("dry_run") == "true":
+        if not self._route.change or _is_dry_run(request):
             return None
         key = request.headers.get("idempotency-key")
         return idempotency.once(
@@ -209,6 +211,14 @@ def _event(fact: Fact, *, shown: bool) -> dict[str, Any]:
     }
 
 
+def _is_dry_run(request: Request) -> bool:
+    """Whether the query asks for one, in whichever of the spellings that `CommandQuery` takes."""
+    try:
+        return CommandQuery(dry_run=request.query_params.get("dry_run", False)).dry_run  # pyright: ignore[reportArgumentType]
+    except ValidationError:
+        return False  # refused as soon as the query is read
+
+
 def _if_match(header: str | None) -> int | None:
     """The version in an `If-Match` header. Raises Invalid."""
     if header is None or header.strip() == "*":
@@ -216,4 +226,4 @@ def _if_match(header: str | None) -> int | None:
     text = header.strip().removeprefix("W/").strip('"')
     if not (text.isascii() and text.isdigit()):
         raise Invalid('If-Match holds a version as "17".')
-    return int(text)
+    return int(text) if len(text) <= LONGEST_VERSION else 10**LONGEST_VERSION

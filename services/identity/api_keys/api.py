@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import FastAPI
 from muster_contracts.api_keys import ApiKeyCreated
 from muster_contracts.events import Ref
-from pydantic import AfterValidator, AwareDatetime, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from services.identity import permissions as rights
 from services.identity.access import Principal, access_guard
@@ -27,7 +27,7 @@ from services.kit.http import Body
 from services.kit.ids import is_id, new_id
 from services.kit.postgres import Connection, Record
 from services.kit.sql import named
-from services.kit.times import rfc3339
+from services.kit.times import Moment, rfc3339
 from services.kit.tokens import make_token, token_hash
 
 SQL = named(__file__)
@@ -58,7 +58,7 @@ class ServiceBody(Body):
 class KeyBody(Body):
     name: Name
     permissions: list[Annotated[str, AfterValidator(_permission)]]
-    expires_at: AwareDatetime | None = None
+    expires_at: Moment | None = None
     service: ServiceBody | None = None
     reason: str | None = Field(default=None, max_length=MAX_REASON)
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from muster_contracts.events import Ref
-from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
 from services.identity.users.projection import searchable
 from services.identity.users.view import user_object
@@ -23,23 +22,16 @@ from services.kit.pages import Page, Pages, Sort, parse_sort
 from services.kit.positions import Opaque
 from services.kit.postgres import Connection, Record
 from services.kit.sql import named
+from services.kit.times import QueryMoment
 
 SQL = named(__file__)
 EXACT_UP_TO = 10_000
 """Above this many the count is a guess, and says so: counting a hundred thousand rows takes longer than a page."""
 
 
-def _in_utc(time: datetime) -> datetime:
-    try:
-        return time.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("must be a year from 1 to 9999") from None
-
-
 # NUL cannot be in any text of the database, so nothing could match it.
 Text = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
 Texts = Annotated[tuple[Text, ...], Field(max_length=50)]
-Time = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 
 
 class PageQuery(Query):
@@ -56,8 +48,8 @@ class ListQuery(PageQuery):
     mfa: Annotated[tuple[Literal["enabled", "not_enabled"], ...], Field(max_length=50)] = ()
     label: Texts = ()
     last_sign_in: Literal["never"] | None = None
-    last_sign_in_before: Time | None = None
-    created_since: Time | None = None
+    last_sign_in_before: QueryMoment | None = None
+    created_since: QueryMoment | None = None
     sort: Annotated[str, Field(max_length=200)] | None = None
 
 

@@ -129,6 +129,9 @@ async def test_a_cursor_belongs_to_its_query(world: World) -> None:
         ({"min_position": "xyz"}, "invalid_request"),
         ({"limit": "9" * 400}, "invalid_request"),
         ({"since": "99999-01-01T00:00:00Z"}, "invalid_request"),
+        ({"since": "0001-01-01T00:00:00+14:00"}, "invalid_request"),
+        ({"until": "9999-12-31T23:59:59-14:00"}, "invalid_request"),
+        ({"since": "2026"}, "invalid_request"),
     ],
 )
 async def test_a_malformed_query_is_400(world: World, query: dict[str, Any], code: str) -> None:

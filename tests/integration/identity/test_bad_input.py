@@ -83,7 +83,7 @@ async def test_a_nul_in_any_field_of_a_body_or_query_is_a_400(place: tuple[Place
 
 async def test_a_version_that_no_stream_can_have_is_just_another_one(place: tuple[Place, Org]):
     asked, org = place
-    for version in ("99999999999999999999999", "2147483647", "0"):
+    for version in ("9" * 5000, "99999999999999999999999", "2147483647", "0"):
         answer = await asked.call(
             "PATCH",
             f"/v1/users/{org.member.id}",
@@ -93,6 +93,39 @@ async def test_a_version_that_no_stream_can_have_is_just_another_one(place: tupl
         )
         assert answer.status_code == 412, answer.text
     assert answer.json()["changes"]
+
+
+@pytest.mark.parametrize("time", ["9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+14:00", "2030", "2e9", 5])
+async def test_a_time_that_no_database_takes_is_a_400(place: tuple[Place, Org], time: Any):
+    asked, org = place
+    body = {"name": "Key", "permissions": ["users.read"], "expires_at": time}
+    answer = await asked.call("POST", "/v1/api-keys", org.owner, body)
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (400, "/expires_at"), answer.text
+    answer = await asked.call("GET", "/v1/users", org.owner, params={"created_since": time})
+    assert answer.status_code == 400, answer.text
+
+
+async def test_a_key_may_last_as_long_as_there_are_years(place: tuple[Place, Org]):
+    asked, org = place
+    body = {"name": "Key", "permissions": [], "expires_at": "9999-12-31T23:59:59Z"}
+    made = await asked.call("POST", "/v1/api-keys", org.owner, body)
+    assert made.status_code == 201, made.text
+    listed = await asked.call("GET", "/v1/api-keys", org.owner)
+    assert listed.json()["data"][0]["expires_at"] == "9999-12-31T23:59:59.000000Z"
+
+
+@pytest.mark.parametrize("spelling", ["true", "True", "1", "yes"])
+async def test_a_dry_run_ignores_the_idempotency_key_however_it_is_asked_for(
+    place: tuple[Place, Org], spelling: str
+):
+    asked, org = place
+    path, headers = f"/v1/users/{org.owner.id}/deactivate", {"Idempotency-Key": f"dry {spelling}"}
+    for _ in range(2):
+        tried = await asked.call("POST", path, org.admin, {}, params={"dry_run": spelling}, headers=headers)
+        assert tried.json()["code"] == "owner_protected"
+        assert "idempotency-replayed" not in tried.headers
+    done = await asked.call("POST", path, org.admin, {}, headers=headers)
+    assert "idempotency-replayed" not in done.headers
 
 
 async def test_many_refusals_at_once_do_not_wait_for_each_other(place: tuple[Place, Org]):
