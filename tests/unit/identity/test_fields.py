@@ -25,7 +25,7 @@ def test_a_name_is_one_visible_line(name):
     [
         "Ada",
         "Zoë Ångström",
-        "\u0645\u0631\u06cc\u0645\u200c\u062e\u0627\u0646\u0645",
+        PERSIAN,
         "李小龍",
         "O'Neill-Ünal",
     ],
