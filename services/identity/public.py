@@ -101,7 +101,7 @@ async def refuse(visit: Visit[Any], origin: Origin, attempt: Attempt, error: Mus
     if position is None:
         position = await services.pool.fetchval("SELECT position FROM log_head")
     response = problem_of(error, visit.context.request_id)
-    response.headers["Muster-Position"] = services.opaque.position(origin.org, position)
+    response.headers["Muster-Position"] = services.opaque.position(origin.org, position, fresh=True)
     return response
 
 

@@ -30,10 +30,14 @@ class Opaque:
         self._sealer = Sealer(key)
         self._nonces = hmac.digest(key, b"muster:nonces", "sha256")
 
-    def position(self, org: str, position: int) -> str:
-        """The same text for the same position, so that a replayed answer is the first one, byte for byte."""
+    def position(self, org: str, position: int, *, fresh: bool = False) -> str:
+        """The same text for the same position, so that a replayed answer is the first one, byte for byte.
+
+        `fresh`: another text each time, for who has not signed in: by two that are alike they would see whether
+        there is such an organization.
+        """
         plain, context = position.to_bytes(8, "big"), f"position:{org}"
-        nonce = hmac.digest(self._nonces, context.encode() + plain, "sha256")[:12]
+        nonce = b"" if fresh else hmac.digest(self._nonces, context.encode() + plain, "sha256")[:12]
         return _text(self._sealer.seal(plain, context, nonce))
 
     def read_position(self, org: str, text: str) -> int:

@@ -75,7 +75,9 @@ async def ask(visit: Visit[AskBody]) -> Response:
     except Unavailable as error:  # saying so would tell that there is such a person
         log.warning("reset link not made", code_=error.code)
     head = await services.pool.fetchval("SELECT position FROM log_head")
-    response = answer(services, named.org or UNKNOWN_ORG, {}, head, 202)
+    org = named.org or UNKNOWN_ORG
+    response = answer(services, org, {}, None, 202)
+    response.headers["Muster-Position"] = services.opaque.position(org, head, fresh=True)
     await evenly(started)
     return response
 

@@ -207,3 +207,19 @@ async def test_own_name_phone_and_time_zone_may_be_edited_and_nothing_else(place
         refused = await place.call("PATCH", "/v1/me", org.member, {field: "x"})
         assert (refused.status_code, refused.json()["code"]) == (400, "invalid_request")
     assert (await place.call("PATCH", "/v1/me", org.owner, {"name": "Olga O."})).status_code == 200
+
+
+async def test_positions_of_refusals_do_not_tell_whether_there_is_such_an_organization(
+    place: Place, org: Org
+) -> None:
+    """Where nothing is recorded any more two positions are the same one; their texts still differ."""
+    for slug in (org.slug, "no-such-organization"):
+        refused = [await sign_in(place, slug, "nobody@example.com", WRONG) for _ in range(14)]
+        asked = [
+            await place.call(
+                "POST", "/v1/password-resets", None, {"organization": slug, "email": "nobody@example.com"}
+            )
+            for _ in range(3)
+        ]
+        texts = [answer.headers["muster-position"] for answer in (*refused, *asked)]
+        assert len(set(texts)) == len(texts)
