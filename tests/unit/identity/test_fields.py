@@ -20,6 +20,11 @@ def test_a_name_is_one_visible_line(name):
         _accept(fields.Name, name)
 
 
+PERSIAN = (
+    "\u0645\u0631\u06cc\u0645\u200c\u062e\u0627\u0646\u0645"  # with a zero-width joiner, as it is spelled
+)
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -38,7 +43,7 @@ def test_two_logins_that_look_alike_are_one():
     assert fields.normalize_login("  Bob ") == fields.normalize_login("\uff22\uff2f\uff22") == "bob"
 
 
-@pytest.mark.parametrize("username", ["a@b", "a b", ""])
+@pytest.mark.parametrize("username", ["a@b", "a b", "", "a\uff20b", "a\ufe6bb", "a\u00a8b"])
 def test_a_username_holds_no_at_sign_and_no_space(username):
     with pytest.raises(ValidationError):
         _accept(fields.Username, username)
