@@ -8,6 +8,7 @@ away.
 from __future__ import annotations
 
 import hmac
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -16,8 +17,9 @@ from typing import Any
 from services.identity import permissions as rights
 from services.identity.organizations.settings import OrganizationSettings
 from services.kit.errors import Forbidden, Unauthenticated
-from services.kit.postgres import Connection, Record
+from services.kit.postgres import Connection, Pool, Record
 from services.kit.sql import named
+from services.kit.together import Together
 from services.kit.tokens import is_token, token_hash
 
 SQL = named(__file__)
@@ -67,7 +69,7 @@ class Principal:
     """A caller whose credential holds, and what they may do right now.
 
     `reads` are the heads that this rests on (guard `access:usr_…`, a custom role, an API key) → their
-    versions. `now` is the database's time of the look-up.
+    versions. `now` is the database's time of the look-up, `position` the end of the log then.
     """
 
     type: str
@@ -83,6 +85,8 @@ class Principal:
     key: str | None
     reads: dict[str, int]
     now: datetime
+    last_used_at: datetime | None = None
+    position: int = 0
 
     @property
     def org(self) -> str:
@@ -161,7 +165,7 @@ async def authenticate(connection: Connection, token: str, *, enrolling: bool = 
     Source: tables session_tokens, sessions, users, roles, organizations, api_keys, heads, in one statement.
     """
     if is_token(token, "mus"):
-        row = await connection.fetchrow(SQL["session"], token_hash(token))
+        row = (await _sessions(connection, [token_hash(token)])).get(token_hash(token))
         if row is not None:
             if row["must_enroll"] and not enrolling:
                 raise EnrollmentRequired
@@ -183,10 +187,46 @@ async def find_half_session(connection: Connection, token: str) -> HalfSession |
 
 async def note_use(connection: Connection, principal: Principal) -> None:
     """Move the session's (or key's) last use, at most once a minute."""
-    if principal.session is None:
-        await connection.execute(SQL["key_used"], principal.key)
-    elif principal.now - principal.session.last_seen_at >= SEEN_EVERY:
-        await connection.execute(SQL["session_used"], principal.session.id)
+    if not is_noted(principal):
+        statement, id_ = (
+            ("session_used", principal.session.id) if principal.session else ("key_used", principal.key)
+        )
+        await connection.execute(SQL[statement], id_)
+
+
+def is_noted(principal: Principal) -> bool:
+    """Whether this use is near enough to the last one that was noted."""
+    last = principal.last_used_at
+    return last is not None and principal.now - last < SEEN_EVERY
+
+
+class Principals:
+    """Looks credentials up; sessions that are shown at the same time share one statement."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._sessions = Together(pool, _sessions)
+
+    async def of(self, token: str, *, enrolling: bool = False) -> Principal:
+        """Who this token belongs to, as `authenticate` says it; its use is not noted."""
+        if is_token(token, "mus"):
+            row = await self._sessions(token_hash(token))
+            if row is not None and (enrolling or not row["must_enroll"]):
+                return _of_session(row)
+        async with self._pool.acquire() as connection:
+            return await authenticate(connection, token, enrolling=enrolling)
+
+    async def admit(self, token: str, *, enrolling: bool = False) -> Principal:
+        """Who calls with this token; their use of it is noted. Raises as `authenticate` does."""
+        principal = await self.of(token, enrolling=enrolling)
+        if not is_noted(principal):
+            async with self._pool.acquire() as connection:
+                await note_use(connection, principal)
+        return principal
+
+
+async def _sessions(connection: Connection, hashes: Sequence[bytes]) -> dict[bytes, Record]:
+    return {row["hash"]: row for row in await connection.fetch(SQL["session"], hashes)}
 
 
 def require(principal: Principal, permission: str) -> None:
@@ -213,6 +253,7 @@ def _of_session(row: Record) -> Principal:
         role=row["role"], role_name=row["role_name"], builtin=row["builtin"],
         permissions=rights.of_role(row["builtin"], row["role_permissions"]),
         organization=organization, session=_session(row), key=None, reads=reads, now=row["now"],
+        last_used_at=row["last_seen_at"], position=row["position"],
     )  # fmt: skip
 
 
@@ -242,6 +283,7 @@ def _of_key(row: Record) -> Principal:
         role=row["role"] if personal else None, role_name=row["role_name"] if personal else None,
         builtin=None, permissions=held, organization=OrganizationSettings.of_row(row["organization"]),
         session=None, key=row["key"], reads=reads, now=row["now"],
+        last_used_at=row["last_used_at"], position=row["position"],
     )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from services.identity import internal, janitor
+from services.identity.access import Principals
 from services.identity.api_keys import api as api_keys
 from services.identity.attempts import Attempts
 from services.identity.background import running
@@ -96,6 +97,7 @@ async def open_services(identity: Identity, settings: Settings) -> AsyncIterator
             hasher,
             throttles,
             lookup,
+            Principals(identity.pool),
         )
     finally:
         hasher.close()

@@ -21,6 +21,7 @@ from services.identity.routes import (
     Route,
     Services,
     answer,
+    caller_of,
     head,
     origin_of,
     principal_of,

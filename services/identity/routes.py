@@ -16,7 +16,7 @@ from muster_contracts.events import Actor
 from pydantic import Field
 
 from services.identity import access
-from services.identity.access import PermissionMissing, PersonRequired, Principal
+from services.identity.access import PermissionMissing, PersonRequired, Principal, Principals
 from services.identity.attempts import RECORDED, Attempt, Attempts, named_target
 from services.identity.bootstrap import UNKNOWN_ORG
 from services.identity.credentials.passwords import Hasher
@@ -59,6 +59,7 @@ class Services:
     hasher: Hasher
     throttles: Throttles
     lookup: bytes
+    principals: Principals
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,18 +147,17 @@ def add_read(
     """Serve a read: `read(connection, principal, path, query)` answers the JSON document."""
 
     async def endpoint(request: Request) -> Response:
-        async with services.pool.acquire() as connection:
-            principal = await principal_of(connection, request)
-            try:
-                route.admit(principal)
-            except MusterError as error:
-                refused = error
-            else:
-                asked = read_query(request, query)
-                # Before the read, so that what is shown is never older than the position says.
-                position = await connection.fetchval("SELECT position FROM log_head")
+        principal = await caller_of(services, request)
+        try:
+            route.admit(principal)
+        except MusterError as error:
+            refused = error
+        else:
+            asked = read_query(request, query)
+            async with services.pool.acquire() as connection:
                 document = await read(connection, principal, dict(request.path_params), asked)
-                return answer(services, principal.org, document, position)
+            # The position of the look-up: what is shown is never older than it says.
+            return answer(services, principal.org, document, principal.position)
         return await refusal(services, principal, route, request, refused)
 
     register(app, route, endpoint, query)
@@ -180,6 +180,12 @@ def register(app: FastAPI, route: Route, endpoint: Any, query: type[Query] | Non
         name=f"{route.method} {route.path}",
     )  # fmt: skip
     app.state.routes = [*getattr(app.state, "routes", []), route]
+
+
+async def caller_of(services: Services, request: Request, *, enrolling: bool = False) -> Principal:
+    """Who calls; raises as `access.authenticate` does."""
+    token = access.bearer(request.headers.get("authorization"))
+    return await services.principals.admit(token, enrolling=enrolling)
 
 
 async def principal_of(connection: Connection, request: Request, *, enrolling: bool = False) -> Principal:

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from functools import partial
 
-from services.identity import access
+from services.identity.access import Principals
 from services.identity.attempts import Attempts
 from services.identity.idempotency import Answers, once
 from services.identity.routes import Call, Services, origin_of
@@ -74,6 +74,7 @@ class Renames:
         services = Services(
             place.identity.pool, place.identity.runner, Attempts(place.identity.runner), Answers([bytes(32)]),
             opaque, None, Throttles(place.identity.pool, place.settings.throttles, bytes(32)), bytes(32),  # type: ignore[arg-type]
+            Principals(place.identity.pool),
         )  # fmt: skip
         return cls(services, [org.people[name].token for name in names], people)
 
@@ -95,9 +96,7 @@ class Renames:
         context = RequestContext(new_id("req"), ADDRESS, "bench", None, None)
         body = EditBody(name=f"Someone {self._renamed}")
         services, path = self._services, {"user": user}
-        async with services.pool.acquire() as connection:
-            first = await access.authenticate(connection, token)
-            await access.note_use(connection, first)
+        first = await services.principals.admit(token)
         used = once(new_id("req"), first, "PATCH", "/v1/users/{user}", user, b"") if self.with_key else None
         if used:
             async with services.pool.acquire() as connection:

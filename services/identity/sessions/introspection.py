@@ -11,11 +11,10 @@ from urllib.parse import parse_qs
 
 from fastapi import FastAPI, Request, Response
 
-from services.identity.access import Principal, authenticate
-from services.identity.routes import NoQuery, Route, Services, answer, principal_of, refusal, register
+from services.identity.access import Principal
+from services.identity.routes import NoQuery, Route, Services, answer, caller_of, refusal, register
 from services.kit.errors import Forbidden, Invalid, Unauthenticated
 from services.kit.http import MAX_BODY_BYTES, Body, read_query
-from services.kit.postgres import Connection
 
 FORM = "application/x-www-form-urlencoded"
 INACTIVE = {"active": False}
@@ -52,30 +51,31 @@ async def read_token(request: Request) -> str:
     return tokens[0]
 
 
-async def describe(connection: Connection, org: str, token: str) -> dict[str, Any]:
-    """What RFC 7662 calls the introspection response, without the position."""
+async def describe(services: Services, org: str, token: str) -> tuple[dict[str, Any], int]:
+    """What RFC 7662 calls the introspection response, and the position of the log that it is true at."""
     try:
-        found = await authenticate(connection, token)
+        found = await services.principals.of(token)
     except Unauthenticated:
-        return INACTIVE
+        return INACTIVE, await services.pool.fetchval("SELECT position FROM log_head")
     if found.org != org:
-        return INACTIVE
+        return INACTIVE, found.position
     shown: dict[str, Any] = {
         "active": True,
         "sub": found.id,
         "org": found.org,
         "role": found.builtin or found.role,
         "permissions": sorted(found.permissions),
-        **await _lifetime(connection, found),
+        **await _lifetime(services, found),
+        "position": services.opaque.position(org, found.position),
     }
-    return {name: value for name, value in shown.items() if value is not None}
+    return {name: value for name, value in shown.items() if value is not None}, found.position
 
 
-async def _lifetime(connection: Connection, found: Principal) -> dict[str, Any]:
+async def _lifetime(services: Services, found: Principal) -> dict[str, Any]:
     """Seconds since 1970, as RFC 7662 asks."""
     session = found.session
     if session is None:
-        ends = await connection.fetchval("SELECT expires_at FROM api_keys WHERE id = $1", found.key)
+        ends = await services.pool.fetchval("SELECT expires_at FROM api_keys WHERE id = $1", found.key)
         return {"exp": int(ends.timestamp()) if ends else None}
     longest = session.created_at + timedelta(seconds=found.organization.session_absolute_seconds)
     return {
@@ -90,19 +90,13 @@ def add_routes(app: FastAPI, services: Services) -> None:
     route = Route("POST", "/v1/introspect", ("tokens.introspect",), change=False, body=TokenBody, media=FORM)
 
     async def introspect(request: Request) -> Response:
-        async with services.pool.acquire() as connection:
-            caller = await principal_of(connection, request)
+        caller = await caller_of(services, request)
         try:
             route.admit(caller)
         except Forbidden as error:
             return await refusal(services, caller, route, request, error)
         read_query(request, NoQuery)
         token = await read_token(request)
-        async with services.pool.acquire() as connection:
-            document = await describe(connection, caller.org, token)
-            head = await connection.fetchval("SELECT position FROM log_head")
-        if document["active"]:
-            document["position"] = services.opaque.position(caller.org, head)
-        return answer(services, caller.org, document, head)
+        return answer(services, caller.org, *await describe(services, caller.org, token))
 
     register(app, route, introspect)
