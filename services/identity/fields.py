@@ -38,7 +38,8 @@ def _email(text: str) -> str:
 
 def _username(text: str) -> str:
     text = _plain(text)
-    if "@" in text or any(c.isspace() for c in text):
+    compared = normalize_login(text)  # as others would find it: a full-width @ is one
+    if "@" in compared or any(c.isspace() for c in compared):
         raise ValueError("must hold no @ and no space")
     return text
 

@@ -52,6 +52,9 @@ from services.kit.sql import named
 SQL = named(__file__)
 BEGUN_FOR = timedelta(minutes=10)
 TOTP = "totp"
+SHOWN, SHOWN_ISSUER = 100, 40
+"""Characters of address and organization that an app shows: a QR code holds 2,331 bytes, and percent-encoded a
+character may take twelve of them, those of the organization twice."""
 
 
 class EnrollBody(Body):
@@ -104,7 +107,7 @@ def _begun(who: Enrolling, seed: Seed, sealer: Sealer) -> Draft:
     user, guard = account.user, access_guard(account.user.id)
     sealed = sealer.seal(seed.text.encode(), seed_context(seed.id))
     stored = StoreFactor(seed.id, user.id, TOTP, sealed, who.session, account.now)
-    uri = codes.otpauth_uri(seed.text, user.email, account.organization.name)
+    uri = codes.otpauth_uri(seed.text, user.email[:SHOWN], account.organization.name[:SHOWN_ISSUER])
     shown = {"id": seed.id, "secret": seed.text, "otpauth_uri": uri, "qr_svg": qr_svg(uri), "org": user.org}
     return Draft(
         reads={guard: account.heads[guard]}, touches=frozenset({guard}),

@@ -142,8 +142,8 @@ async def _role_given(connection: Connection, call: Call[Any], name: str) -> Rol
 
 async def edit(connection: Connection, call: Call[EditBody]) -> Draft:
     body, given = call.body, call.body.model_fields_set
-    _permit_fields(call, given)
     role = await _role_given(connection, call, body.role) if "role" in given else None
+    _permit_fields(call, given)
     situation = await situation_of(connection, call)
     user, now = situation.user, call.principal.now
     link = await _link_for(connection, call, user.id)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pyotp.totp import TOTP
 
-from services.identity.credentials import codes
+from services.identity.credentials import codes, factors
 
 SEED = codes.new_seed()
 STEP = 60_000_000
@@ -57,3 +57,9 @@ def test_a_recovery_code_is_recognized_however_it_is_typed_and_for_its_person_on
         assert codes.recovery_hash(b"key", "usr_1", typed) == kept
     assert codes.recovery_hash(b"key", "usr_2", "01ab-cdef-gh00-1111") != kept
     assert codes.recovery_hash(b"other", "usr_1", "01ab-cdef-gh00-1111") != kept
+
+
+def test_a_qr_code_holds_the_longest_names_of_person_and_organization() -> None:
+    face = "\N{GRINNING FACE}"
+    uri = codes.otpauth_uri(SEED, face * factors.SHOWN, face * factors.SHOWN_ISSUER)
+    assert factors.qr_svg(uri).startswith("<svg")
