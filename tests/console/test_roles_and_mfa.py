@@ -56,7 +56,12 @@ async def test_full_details_opens_user_info(desk: Desk, acme: Org, member: Perso
 
     Username, Email, Phone, Timezone, MFA status (Enabled or Not Enabled), PW Age, Role, Labels.
     """
-    fields = {"username": f"u{member.id[-8:]}", "phone": "+43155501000", "timezone": "Europe/Vienna", "labels": ["blue"]}
+    fields = {
+        "username": f"u{member.id[-8:]}",
+        "phone": "+43155501000",
+        "timezone": "Europe/Vienna",
+        "labels": ["blue"],
+    }
     acme.owner.client.patch(f"/v1/users/{member.id}", fields)
     row = await desk.find({"id": member.id})
     last = row.get_by_role("button").last
@@ -76,7 +81,9 @@ async def test_full_details_opens_user_info(desk: Desk, acme: Org, member: Perso
     assert shown["Live sessions"] == "1: 127.0.0.1"
 
 
-async def test_where_mfa_is_not_enabled_no_reset_button_appears(desk: Desk, acme: Org, member: Person) -> None:
+async def test_where_mfa_is_not_enabled_no_reset_button_appears(
+    desk: Desk, acme: Org, member: Person
+) -> None:
     """If a member's MFA status is Not Enabled, there's nothing to reset and no Reset button appears."""
     row = await desk.find({"id": member.id})
     await expect(row.get_by_role("button", name="Reset MFA")).to_have_count(0)
@@ -96,7 +103,10 @@ async def test_reset_from_user_info(desk: Desk, acme: Org, member: Person) -> No
     assert (await facts(info))["MFA"].startswith("Enabled")
     reset = info.get_by_role("button", name="Reset", exact=True)
     assert await is_red(reset, "borderTopColor")
-    assert await reset.evaluate("e => getComputedStyle(e).backgroundColor") in ("rgba(0, 0, 0, 0)", "transparent")
+    assert await reset.evaluate("e => getComputedStyle(e).backgroundColor") in (
+        "rgba(0, 0, 0, 0)",
+        "transparent",
+    )
     await reset.click()
     question = desk.dialog("Reset MFA")
     await expect(question).to_contain_text(f"Reset MFA for {member.name}?")
@@ -124,7 +134,9 @@ async def test_a_reset_that_fails_says_what_to_do(desk: Desk, acme: Org, member:
     await expect(alert).to_contain_text(contact)
 
 
-async def test_an_admin_resets_the_mfa_of_members_and_admins(desk_of: OpenFor, acme: Org, admin: Person) -> None:
+async def test_an_admin_resets_the_mfa_of_members_and_admins(
+    desk_of: OpenFor, acme: Org, admin: Person
+) -> None:
     """Both Admins and Owners can reset MFA for users in their organization."""
     desk = await desk_of(acme, admin)
     for person in (acme.join(), acme.join("admin")):
@@ -201,7 +213,10 @@ async def enter_first_code(page: Page, dialog: Locator) -> list[str]:
 async def facts(dialog: Locator) -> dict[str, str]:
     rows = dialog.locator("dl.facts > div")
     await expect(rows.first).to_be_visible()
-    found = [(await row.locator("dt").inner_text(), await row.locator("dd").inner_text()) for row in await rows.all()]
+    found = [
+        (await row.locator("dt").inner_text(), await row.locator("dd").inner_text())
+        for row in await rows.all()
+    ]
     return {name: " ".join(value.split()) for name, value in found}
 
 

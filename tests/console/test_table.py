@@ -28,23 +28,25 @@ async def names(desk: Desk) -> list[str]:
 
 async def test_typing_searches_and_keeps_the_focus(desk: Desk, acme: Org, member: Person) -> None:
     await desk.open(USERS)
+    typed = member.email[:14]
     search = desk.page.get_by_role("searchbox", name="Search")
-    await search.press_sequentially(member.email[:14])
-    await expect(desk.page.locator("#count")).to_contain_text(re.compile(r"^1–\d+ of \d+ user"))
+    await search.press_sequentially(typed)
+    await expect(desk.page).to_have_url(re.compile(rf"\?q={re.escape(typed.split('@')[0])}"))
     await expect(desk.row({"id": member.id})).to_be_visible()
     assert await desk.focused() == "q"
-    assert f"q={member.email[:14].split('@')[0]}" in await desk.query()
     await desk.page.reload()
-    await expect(search).to_have_value(member.email[:14])
+    await expect(search).to_have_value(typed)
     await expect(desk.row({"id": member.id})).to_be_visible()
 
 
 @pytest.mark.parametrize("field", ["id", "email", "name"])
 async def test_search_finds_what_was_pasted(desk: Desk, acme: Org, member: Person, field: str) -> None:
     await desk.open(USERS)
-    await desk.page.get_by_role("searchbox").fill(getattr(member, field).upper() if field == "name" else getattr(member, field))
+    await desk.page.get_by_role("searchbox").fill(
+        getattr(member, field).upper() if field == "name" else getattr(member, field)
+    )
     await expect(desk.row({"id": member.id})).to_be_visible()
-    await expect(desk.page.locator("#count")).to_have_text("1–1 of 1 user")
+    await expect(desk.page.locator("#count")).to_have_text("1-1 of 1 user")
 
 
 async def test_a_filter_goes_into_the_address_and_back_takes_it_out(desk: Desk) -> None:
@@ -56,7 +58,9 @@ async def test_a_filter_goes_into_the_address_and_back_takes_it_out(desk: Desk) 
     await desk.page.get_by_role("button", name="Name").click()
     await expect(desk.page).to_have_url(re.compile(r"\?status=inactive&sort=name$"))
     await desk.page.go_back()
-    await expect(desk.page.get_by_role("columnheader", name="Name")).not_to_have_attribute("aria-sort", "ascending")
+    await expect(desk.page.get_by_role("columnheader", name="Name")).not_to_have_attribute(
+        "aria-sort", "ascending"
+    )
     await expect(desk.page.get_by_label("Status", exact=True)).to_have_value("inactive")
     await desk.page.go_back()
     await expect(desk.page.get_by_label("Status", exact=True)).to_have_value("")
@@ -109,26 +113,26 @@ def is_sorted(values: Iterable[str]) -> bool:
 async def test_pages_and_count(desk: Desk, crowd: list[str]) -> None:
     await desk.open(f"{USERS}?label={TAG}&limit=25&sort=name")
     count, pages = desk.page.locator("#count"), desk.page.get_by_role("navigation", name="Pages")
-    await expect(count).to_have_text(f"1–25 of {CROWD} users")
+    await expect(count).to_have_text(f"1-25 of {CROWD} users")
     assert await names(desk) == [f"Crowd {n:02}" for n in range(25)]
     await pages.get_by_role("link", name="Next").click()
-    await expect(count).to_have_text(f"26–{CROWD} of {CROWD} users")
+    await expect(count).to_have_text(f"26-{CROWD} of {CROWD} users")
     assert await names(desk) == [f"Crowd {n:02}" for n in range(25, CROWD)]
     await expect(pages.get_by_role("link", name="Next")).to_have_count(0)
     await desk.page.reload()
-    await expect(count).to_have_text(f"26–{CROWD} of {CROWD} users")
+    await expect(count).to_have_text(f"26-{CROWD} of {CROWD} users")
     await pages.get_by_role("link", name="Previous").click()
-    await expect(count).to_have_text(f"1–25 of {CROWD} users")
+    await expect(count).to_have_text(f"1-25 of {CROWD} users")
     await desk.page.go_back()
-    await expect(count).to_have_text(f"26–{CROWD} of {CROWD} users")
+    await expect(count).to_have_text(f"26-{CROWD} of {CROWD} users")
 
 
 async def test_a_new_filter_begins_at_the_first_page(desk: Desk, crowd: list[str]) -> None:
     await desk.open(f"{USERS}?label={TAG}&limit=25")
     await desk.page.get_by_role("link", name="Next").click()
-    await expect(desk.page.locator("#count")).to_contain_text("26–")
+    await expect(desk.page.locator("#count")).to_contain_text("26-")
     await desk.page.get_by_label("Status", exact=True).select_option("invited")
-    await expect(desk.page.locator("#count")).to_have_text(f"1–25 of {CROWD} users")
+    await expect(desk.page.locator("#count")).to_have_text(f"1-25 of {CROWD} users")
 
 
 async def test_nobody_matches(desk: Desk) -> None:

@@ -24,7 +24,7 @@ async def test_only_visible_to_organization_administrators(
 
 
 async def test_manage_your_organizations_users(desk: Desk) -> None:
-    """Manage your organization's users: edit profiles, reset MFA, reset passwords, deactivate, and delete accounts."""
+    """Edit profiles, reset MFA, reset passwords, deactivate, and delete accounts."""
     await desk.open(USERS)
     await expect(desk.page.get_by_role("heading", name="Users", level=1)).to_be_visible()
     words = "edit profiles, reset MFA, reset passwords, deactivate, and delete accounts"
