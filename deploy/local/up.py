@@ -94,13 +94,16 @@ def show_running(var: Var) -> None:
 
 
 def start_detached(here: Plan) -> None:
-    """Run `up` in a session of its own, show what it says, and return when `run.json` is there."""
+    """Run `up` in a session of its own, show what it says, and return when `run.json` is there.
+
+    The box is printed here only: sign-ins belong into no log.
+    """
     here.var.remove("run.json")
     path = here.var / "log" / "up.log"
     with path.open("wb") as log:
         again = [sys.executable, "-P", "-m", "services.cli.main", "up"]
         child = subprocess.Popen(
-            again, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            again, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log, start_new_session=True
         )
     deadline = time.monotonic() + DETACHED_START_SECONDS
     with path.open(encoding="utf-8", errors="replace") as log, _ended_with_us(child):
@@ -110,10 +113,11 @@ def start_detached(here: Plan) -> None:
             sys.stderr.write(log.read())
             time.sleep(0.05)
         if child.poll() is None:
-            time.sleep(0.1)  # the box is printed right after the file is there
+            time.sleep(0.1)  # the last line is said right after the file is there
         sys.stderr.write(log.read())
     if child.returncode:
         raise SystemExit(child.returncode)
+    box(here.var.read("run.json") or {})
 
 
 @contextlib.contextmanager
