@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from tests.e2e.client import Client, Json, wait_until
+from tests.e2e.client import REACHED_WITHIN, Client, Json, wait_until
 from tests.e2e.people import Org, Person
 from tests.e2e.tape import Record
 
@@ -77,19 +77,18 @@ def check_headers(record: Record) -> None:
     assert record.key.startswith("usr_" if record.topic == "muster.users" else "org_")
 
 
-def audit_of(client: Client, position: str, **filters: Any) -> list[Json]:
-    """Audit records that fit, newest first, once audit has passed this position."""
+def audit_of(client: Client, position: str, *, seconds: float = REACHED_WITHIN, **filters: Any) -> list[Json]:
+    """Audit records that fit, newest first, once audit is there and has passed this position."""
 
     def arrived() -> list[Json] | None:
         answer = client.send("GET", "/v1/audit", params={"min_position": position, "limit": 200, **filters})
         if answer.status_code == 503:
-            assert answer.json()["code"] == "not_yet"
             assert "Retry-After" in answer.headers
             return None
         assert answer.status_code == 200, answer.text
         return [answer.json()]
 
-    return wait_until(arrived, f"audit at the position of the command ({filters})")[0]["data"]
+    return wait_until(arrived, f"audit at the position of the command ({filters})", seconds)[0]["data"]
 
 
 def check_audited(org: Org, change: Json, actor: Person, target: Json, reason: str | None = None) -> Json:

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.e2e.acts import audit_of, types
-from tests.e2e.client import Client, Json, wait_until
+from tests.e2e.client import CAUGHT_UP_WITHIN, Client, Json, wait_until
 from tests.e2e.mailbox import Mailbox
 from tests.e2e.people import Org, Person
 from tests.e2e.place import Place
@@ -20,7 +20,7 @@ ROUNDS = 6
 def check_arrived(acme: Org, changes: list[Json]) -> None:
     """Every event of these changes is on Kafka in order and in the audit once."""
     wanted = [event for change in changes for event in change["events"]]
-    records = acme.tape.events((event["id"] for event in wanted), seconds=60)
+    records = acme.tape.events((event["id"] for event in wanted), seconds=CAUGHT_UP_WITHIN)
     assert [record.id for record in records] == [event["id"] for event in wanted]
     for user in {record.key for record in records}:
         first_seen = _first_offsets(acme.tape, user)
@@ -30,7 +30,7 @@ def check_arrived(acme: Org, changes: list[Json]) -> None:
     for user in {record.key for record in records}:
         audited = [
             (record["type"], record["request_id"])
-            for record in audit_of(acme.owner.client, position, target=user)
+            for record in audit_of(acme.owner.client, position, seconds=CAUGHT_UP_WITHIN, target=user)
         ]
         for record in (r for r in records if r.subject == user):
             assert audited.count((record.type, record.headers["ce_correlationid"])) == 1
@@ -64,7 +64,7 @@ def test_with_kafka_away_commands_and_sign_ins_go_on_and_the_rest_catches_up(
         changes = work(acme, targets)
         invited = acme.invite()
     check_arrived(acme, changes)
-    mailbox.wait(invited["email"], link="invitation", seconds=60)
+    mailbox.wait(invited["email"], link="invitation", seconds=CAUGHT_UP_WITHIN)
 
 
 def test_with_kafka_killed_it_is_started_again_and_nothing_is_lost(
@@ -75,7 +75,7 @@ def test_with_kafka_killed_it_is_started_again_and_nothing_is_lost(
     changes = work(acme, targets)
     invited = acme.invite()
     check_arrived(acme, changes)
-    mailbox.wait(invited["email"], link="invitation", seconds=60)
+    mailbox.wait(invited["email"], link="invitation", seconds=CAUGHT_UP_WITHIN)
 
 
 @pytest.mark.parametrize("name", ["relay", "audit", "notifier"])
@@ -87,13 +87,13 @@ def test_a_killed_process_is_started_again_and_catches_up(
     changes = work(acme, targets)
     invited = acme.invite()
     check_arrived(acme, changes)
-    mailbox.wait(invited["email"], link="invitation", seconds=60)
+    mailbox.wait(invited["email"], link="invitation", seconds=CAUGHT_UP_WITHIN)
 
 
 def test_with_the_mail_server_away_mails_arrive_later(acme: Org, place: Place, mailbox: Mailbox) -> None:
     place.kill("mail")
     user = acme.invite()
-    mailbox.wait(user["email"], link="invitation", seconds=60)
+    mailbox.wait(user["email"], link="invitation", seconds=CAUGHT_UP_WITHIN)
 
 
 @pytest.mark.parametrize("name", ["identity", "gateway", "postgres"])
@@ -104,12 +104,14 @@ def test_a_killed_process_of_the_way_in_is_back_and_what_was_decided_holds(
     out, stays = acme.join(), acme.join()
     change = acme.owner.client.post(f"/v1/users/{out.id}/deactivate")
     place.kill(name)
-    wait_until(lambda: _status(stays.client, "/v1/me") == 200, f"an answer after {name} was killed", 60)
+    wait_until(
+        lambda: _status(stays.client, "/v1/me") == 200, f"an answer after {name} was killed", CAUGHT_UP_WITHIN
+    )
     assert _status(out.client, "/v1/me") == 401
     assert acme.try_sign_in(out.email, out.password).status_code == 401
     assert types(acme.owner.client.post(f"/v1/users/{out.id}/reactivate")) == ["user.reactivated"]
     acme.tape.events(event["id"] for event in change["events"])
-    wait_until(lambda: anyone.http.get("/ready").status_code == 200, "readiness", 60)
+    wait_until(lambda: anyone.http.get("/ready").status_code == 200, "readiness", CAUGHT_UP_WITHIN)
 
 
 def test_with_the_database_away_nobody_gets_in(acme: Org, place: Place, member: Person) -> None:
@@ -119,7 +121,11 @@ def test_with_the_database_away_nobody_gets_in(acme: Org, place: Place, member: 
             _status(acme.anyone.with_token("mus_" + "a" * 49), "/v1/me", 3.0),
         ]
     assert 200 not in answers
-    wait_until(lambda: _status(member.client, "/v1/me") == 200, "an answer after the database is back", 60)
+    wait_until(
+        lambda: _status(member.client, "/v1/me") == 200,
+        "an answer after the database is back",
+        CAUGHT_UP_WITHIN,
+    )
 
 
 def test_every_process_is_the_one_that_run_json_names(place: Place) -> None:

@@ -161,7 +161,7 @@ def test_every_route_without_a_credential_is_401_unless_it_is_public(
 
 
 def test_every_route_takes_rubbish_without_a_5xx(
-    acme: Org, owner: Person, served: list[tuple[str, str]]
+    acme: Org, anyone: Client, owner: Person, served: list[tuple[str, str]]
 ) -> None:
     person = acme.join("admin")
     for method, path in served:
@@ -169,7 +169,9 @@ def test_every_route_takes_rubbish_without_a_5xx(
             continue
         url = "/".join("%00%ff;--" if part.startswith("{") else part for part in path.split("/"))
         for body in ([], "x", {"\u0000": 1}, {"name": {"a": [1] * 50}}):
-            answer = person.client.send(method, url, body if method != "GET" else None)
+            sent = body if method != "GET" else None
+            headers = {"Authorization": f"Bearer {person.client.token}"}
+            answer = anyone.http.request(method, url, json=sent, headers=headers)
             assert answer.status_code < 500, f"{method} {path}: {answer.text}"
 
 
