@@ -46,6 +46,7 @@ SERVICE_KEY = "muster-service-key"
 MAX_BODY_BYTES = 1_048_576
 NUL = "The character U+0000 cannot be part of a text."
 POSITION_SECONDS = 1.0
+HEALTH = ("/live", "/ready")
 
 
 class Body(BaseModel):
@@ -126,7 +127,7 @@ PositionOf = Callable[[Request], Awaitable[str]]
 async def with_position(request: Request, response: Response) -> Response:
     """Add `Muster-Position` to an answer that left no pipeline: the position is on every one that can have it."""
     position_of: PositionOf | None = getattr(request.app.state, "position_of", None)
-    if position_of is not None and request.url.path.startswith("/v1/"):
+    if position_of is not None and request.url.path not in HEALTH:
         with suppress(MusterError, *DATABASE_AWAY):
             async with asyncio.timeout(POSITION_SECONDS):
                 response.headers["Muster-Position"] = await position_of(request)
@@ -192,7 +193,7 @@ class ServiceKeyGate:
         ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] not in ("/live", "/ready"):
+        if scope["type"] == "http" and scope["path"] not in HEALTH:
             caller = self._caller(dict(scope["headers"]).get(SERVICE_KEY.encode(), b""))
             if caller is None:
                 await problem_of(Unauthenticated("This port is for Muster's own services."), "")(
