@@ -25,7 +25,7 @@ from services.kit.sealing import MasterKeys
 from tests.bench.figures import ROUNDS, Figure, pairs
 from tests.bench.place import Muster, muster, populate, rename, run_alone
 
-PEOPLE, EVENTS = 1_000, 10_000
+PEOPLE, EVENTS = 1_000, 4_000
 TABLES = ("records", "lookup")
 
 

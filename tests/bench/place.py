@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -28,7 +28,7 @@ from services.identity.fields import login_claim
 from services.identity.run import Draft, Origin
 from services.identity.store import Claim
 from services.identity.users import read
-from services.kit import migrate, topics
+from services.kit import migrate, telemetry, topics
 from services.kit.ids import new_id
 from services.kit.postgres import Connection
 from services.kit.settings import Settings, load
@@ -86,6 +86,7 @@ class Muster:
 @asynccontextmanager
 async def muster(*processes: str) -> AsyncIterator[Muster]:
     """PostgreSQL and Kafka with all tables and topics, and these processes of Muster."""
+    telemetry.configure("bench", "warning")
     with tempfile.TemporaryDirectory(prefix="muster-bench-") as folder, _environment(folder):
         plan = Plan(load(), Var(Path(folder) / "var"), ROOT)
         plan.var.open()
@@ -201,7 +202,7 @@ def _name(user: str) -> str:
     return f"{FIRST[number % 16]} {LAST[number // 16 % 16]}{user[-4:]}"
 
 
-async def _write(place: Place, org: Org, events: list[Event], heads: dict[str, int], **more: object) -> None:
+async def _write(place: Place, org: Org, events: Sequence[Event], heads: dict[str, int], **more: object) -> None:
     async def decide(connection: Connection) -> tuple[Origin, Draft]:
         rows = await connection.fetch("SELECT id, version FROM heads WHERE id = ANY($1)", list(heads))
         reads = heads | {row["id"]: row["version"] for row in rows}

@@ -1,0 +1,78 @@
+"""Catching up with a log that nobody has published yet, against bare aiokafka: `python -m tests.bench.relay`.
+
+Ours: rows read, opened with the keys of their persons, made into records, published page by page with the state of
+every user who changed, the cursor moved after each acknowledgement. Bare: an idempotent producer with `acks=all` that
+is given the same records, already made. Beside them run PostgreSQL and Kafka.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from functools import partial
+
+from aiokafka import AIOKafkaProducer
+
+from services.identity.directory import Directory
+from services.identity.relay import IdentityLog
+from services.kit.parked import Raw
+from services.kit.persons import PersonKeys
+from services.kit.postgres import connect
+from services.kit.relay import Relay
+from services.kit.sealing import MasterKeys
+from tests.bench.audit import published
+from tests.bench.figures import Figure, pairs
+from tests.bench.place import Muster, muster, run_alone
+
+PEOPLE, EVENTS = 1_000, 10_000
+LONGEST_SECONDS = 120.0
+
+
+async def figures() -> AsyncIterator[Figure]:
+    async with muster() as running:
+        async for figure in of(running):
+            yield figure
+
+
+async def of(running: Muster) -> AsyncIterator[Figure]:
+    records = await published(running, PEOPLE, EVENTS)
+    ours, bare = await pairs(partial(catch_up, running), partial(send, running, records))
+    yield Figure(
+        f"relay, {EVENTS:,} events to catch up", "events/s", ours, bare, "aiokafka with ready records",
+        "ours writes the directory too: one more record per changed user and page",
+    )  # fmt: skip
+
+
+async def catch_up(running: Muster) -> float:
+    settings = running.settings_of("relay")
+    url = settings.databases.identity.get_secret_value()
+    connection = await connect(url)
+    head = await connection.fetchval("SELECT position FROM log_head")
+    await connection.execute("UPDATE relay_cursor SET position = 0")
+    await connection.close()
+    keys = PersonKeys(MasterKeys.parse(settings.keys.master.get_secret_value()))
+    relay = Relay(url, settings.kafka.bootstrap, IdentityLog(keys, Directory()), name="identity")
+    began = time.perf_counter()
+    async with asyncio.timeout(LONGEST_SECONDS), relay.running():
+        while relay._cursor is None or relay._cursor.position < head:
+            await asyncio.sleep(0.01)
+        return head / (time.perf_counter() - began)
+
+
+async def send(running: Muster, records: list[Raw]) -> float:
+    producer = AIOKafkaProducer(
+        bootstrap_servers=running.settings.kafka.bootstrap, acks="all", enable_idempotence=True, linger_ms=5
+    )
+    await producer.start()
+    began = time.perf_counter()
+    for raw in records:
+        await producer.send(raw.topic, raw.value, raw.key, headers=list(raw.headers))
+    await producer.flush()
+    rate = len(records) / (time.perf_counter() - began)
+    await producer.stop()
+    return rate
+
+
+if __name__ == "__main__":
+    run_alone(figures)
