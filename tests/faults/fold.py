@@ -32,11 +32,11 @@ class State:
     deleted: set[str] = field(default_factory=set)
 
     def apply(self, event: Envelope) -> None:
-        data, user = event.data, event.data.get("user")
+        data: Any = event.data
         if event.subject.startswith("usr_"):
             self._apply_to_user(event, data, event.subject)
         elif event.type == "session.started":
-            self.sessions[event.subject] = user
+            self.sessions[event.subject] = data["user"]
         elif event.type == "session.ended":
             self.sessions.pop(event.subject, None)
 

@@ -48,7 +48,7 @@ async def under(
 
 async def test_of_two_a_second_one_takes_over_from_a_frozen_one(ground: Ground, report: Report) -> None:
     async def freeze(history: History) -> None:
-        names = ["identity-1", await _leading(ground), "audit-1", "notifier-1"]
+        names = ["identity-2", await _leading(ground), "audit-1", "notifier-1"]  # the others ask identity-1
         async with AsyncExitStack() as stack:
             for name in names:
                 await stack.enter_async_context(ground.frozen_for_a_while(name))

@@ -105,7 +105,7 @@ def right_not_read(_: Place) -> None:
     async def without_right(
         self: Runner, connection: Connection, origin: Any, draft: Any, facts: Any, answer: Any
     ) -> Any:
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.1)
         return await unit(self, connection, replace(origin, reads={}), draft, facts, answer)
 
     Runner._unit = without_right
@@ -240,7 +240,9 @@ def table_after_commit(place: Place) -> None:
 
 def no_lease(_: Place) -> None:
     """A mail that is being sent is not out of the others' reach."""
-    outbox.SQL["claim"] = outbox.SQL["claim"].replace("due_at = now() + $3", "due_at = now() + $3 * 0")
+    outbox.SQL["claim"] = outbox.SQL["claim"].replace(
+        "due_at = now() + $3", "due_at = now() + $3::interval * 0"
+    )
 
 
 MISTAKES: dict[str, tuple[tuple[str, ...], Callable[[Place], None]]] = {
