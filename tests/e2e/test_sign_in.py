@@ -13,7 +13,7 @@ from tests.e2e.people import RUN, Org, Person, new_password
 VOLATILE = {"date", "muster-position", "ratelimit", "traceparent", "tracestate"}
 WRONG_CODES = 50
 """Wrong codes that a half session takes under `make up`: ten times the default."""
-SAMPLES = 12
+SAMPLES = 8
 
 
 @pytest.fixture(scope="module")
