@@ -7,9 +7,11 @@ shape, replayed, and recorded when refused, is said here once.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from fastapi import FastAPI, Request, Response
 from muster_contracts.events import Actor
@@ -95,6 +97,7 @@ class Route:
         person: it needs a signed-in person.
         change: its answer is the change object, it takes Idempotency-Key, If-Match, dry_run.
         enrolling: open also to someone who still has to set up the second factor that is asked of everyone.
+        act_of: names the act by the body, where one route serves several; the body is not checked yet then.
     """
 
     method: str
@@ -109,6 +112,7 @@ class Route:
     media: str = "application/json"
     status: int = 200
     tags: tuple[str, ...] = field(default=())
+    act_of: Callable[[dict[str, Any]], str] | None = None
 
     def admit(self, principal: Principal) -> None:
         """Raises PermissionMissing, PersonRequired."""
@@ -243,9 +247,19 @@ async def refusal(
         position: int = await connection.fetchval("SELECT position FROM log_head")
     if error.kind in RECORDED:
         target = named_target(next(iter(request.path_params.values()), None))
-        attempt = Attempt(route.act or route.permissions[0], target)
+        attempt = Attempt(await _act(route, request), target)
         origin = origin_of(principal, context, reason)
         position = await services.attempts.record(origin, attempt, error) or position
     response = problem_of(error, context.request_id)
     response.headers["Muster-Position"] = services.opaque.position(principal.org, position)
     return response
+
+
+async def _act(route: Route, request: Request) -> str:
+    """How audit names what was tried."""
+    if route.act_of is not None:
+        with suppress(ValueError, RecursionError):
+            body: Any = json.loads(await request.body())
+            if isinstance(body, dict):
+                return route.act_of(cast("dict[str, Any]", body))
+    return route.act or route.permissions[0]

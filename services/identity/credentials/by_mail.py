@@ -15,12 +15,13 @@ from fastapi import FastAPI, Response
 from muster_contracts.events import Actor, Event
 from pydantic import Field, WithJsonSchema
 
+from services.identity.attempts import Attempt
 from services.identity.bootstrap import UNKNOWN_ORG
 from services.identity.credentials import decider
 from services.identity.credentials.own import NewPassword, new_hash
 from services.identity.fields import Email, Name, normalize_login
 from services.identity.links import OpenedLink, VoidLinks, follow, new_link
-from services.identity.public import Visit, add_public, evenly
+from services.identity.public import Visit, add_public, evenly, refuse
 from services.identity.routes import Route, Services, answer
 from services.identity.rules import LinkInvalid
 from services.identity.run import Decide, Draft, Origin
@@ -33,7 +34,7 @@ from services.identity.users.drafts import draft
 from services.identity.users.situation import INVITATION, RESET, Situation
 from services.identity.users.state import ACTIVE, INVITED
 from services.identity.vault import DropHalfSessions, SetPassword
-from services.kit.errors import NotFound, Unavailable
+from services.kit.errors import NotFound, Unavailable, Unprocessable
 from services.kit.http import Body
 from services.kit.ids import new_id
 from services.kit.postgres import Connection
@@ -108,11 +109,14 @@ async def complete(visit: Visit[CompleteBody]) -> Response:
     """`POST /v1/password-resets/complete`: all sessions end, nobody is signed in, factors stay.
 
     Raises:
-        LinkInvalid, PasswordTooShort, PasswordTooCommon.
+        LinkInvalid.
     """
     services = visit.services
     account = await _holder(visit, RESET, ACTIVE)
-    hash_ = await new_hash(services, account, visit.body.password)
+    try:
+        hash_ = await new_hash(services, account, visit.body.password)
+    except Unprocessable as weak:
+        return await _too_weak(visit, account, "password.reset", weak)
 
     async def decide(connection: Connection) -> tuple[Origin, Draft]:
         situation, link = await _followed(connection, visit, account, RESET)
@@ -129,11 +133,14 @@ async def accept(visit: Visit[AcceptBody]) -> Response:
     """`POST /v1/invitations/accept`.
 
     Raises:
-        LinkInvalid, PasswordTooShort, PasswordTooCommon.
+        LinkInvalid.
     """
     services, body = visit.services, visit.body
     account = await _holder(visit, INVITATION, INVITED)
-    hash_ = await new_hash(services, account, body.password, body.name)
+    try:
+        hash_ = await new_hash(services, account, body.password, body.name)
+    except Unprocessable as weak:
+        return await _too_weak(visit, account, "invitation.accept", weak)
 
     async def decide(connection: Connection) -> tuple[Origin, Draft]:
         situation, link = await _followed(connection, visit, account, INVITATION)
@@ -143,6 +150,12 @@ async def accept(visit: Visit[AcceptBody]) -> Response:
     done = await services.runner.run(decide)
     shown = {"user": (done.draft.body or {})["user"]}
     return answer(services, account.user.org, shown, done.position)
+
+
+async def _too_weak(visit: Visit[Any], account: Account, act: str, error: Unprocessable) -> Response:
+    """A password that is refused is an attempt like any other; the link stays open."""
+    origin = visit.origin(account.user.org, account.now)
+    return await refuse(visit, origin, Attempt(act, account.user.id), error)
 
 
 async def _holder(visit: Visit[Any], kind: str, status: str) -> Account:

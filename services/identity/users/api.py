@@ -172,6 +172,15 @@ FIELD_PERMISSIONS = dict.fromkeys(FIELDS, "users.edit") | {
 }
 
 
+def act_of_edit(body: dict[str, Any]) -> str:
+    """What a PATCH is an attempt at: of its fields the one that takes or gives most, as its own route would be."""
+    if "role" in body:
+        return "user.assign_role"
+    if body.keys() - {"reason"} == {"active"}:
+        return "user.reactivate" if body["active"] else "user.deactivate"
+    return "user.edit"
+
+
 def _permit_fields(call: Call[Any], given: set[str]) -> None:
     """Raises PermissionMissing for the first field whose permission is not held, PersonRequired."""
     for name, permission in FIELD_PERMISSIONS.items():
@@ -282,7 +291,7 @@ def add_routes(app: FastAPI, services: Services) -> None:
     ending = Route("DELETE", f"{user}/sessions", ("sessions.end",), "session.end")
     for route, decision in (
         (Route("POST", "/v1/users", ("users.create",), "user.create", body=InviteBody, status=201), invite),
-        (Route("PATCH", user, assign, "user.edit", body=EditBody), edit),
+        (Route("PATCH", user, assign, "user.edit", body=EditBody, act_of=act_of_edit), edit),
         (Route("POST", f"{user}/deactivate", ("users.deactivate",), "user.deactivate"), deactivate),
         (Route("POST", f"{user}/reactivate", ("users.deactivate",), "user.reactivate"), reactivate),
         (Route("POST", f"{user}/resend-invitation", ("users.create",), "user.create"), resend_invitation),
