@@ -6,6 +6,7 @@ from starlette.responses import Response
 
 from services.console import texts
 from services.console.csrf import Forged
+from services.console.forms import BadForm
 from services.console.gateway_client import Json, Problem
 from services.console.visit import Visit
 
@@ -30,6 +31,8 @@ def document_of(error: Exception) -> Json:
             return {"status": error.status} | error.document
         case Forged():
             return {"status": 403, "code": "form_refused", "detail": STALE_FORM}
+        case BadForm():
+            return {"status": 400, "code": "invalid_request", "detail": "This is no form of a page of ours."}
         case _:
             detail = "Muster does not answer now. Nothing is lost; try again in a moment."
             return {"status": 503, "code": "away", "detail": detail}

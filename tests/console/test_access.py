@@ -1,4 +1,4 @@
-"""For everyone: nothing that axe finds wrong, every act by keyboard alone, nothing that the browser complains about."""
+"""For everyone: nothing that axe finds wrong, acts by keyboard alone, nothing that the browser complains about."""
 
 from __future__ import annotations
 
@@ -75,6 +75,12 @@ async def test_no_request_leaves_the_console(desk: Desk, acme: Org, member: Pers
     assert {origin for origin in asked if not origin.startswith("data:")} == {desk.console}
 
 
+LABEL = """() => {
+    const at = document.activeElement;
+    return (at.innerText || at.ariaLabel || at.labels?.[0]?.innerText || "").trim();
+}"""
+
+
 class Keys:
     """Somebody without a pointer."""
 
@@ -85,9 +91,7 @@ class Keys:
         """Tab until this is focused."""
         for _ in range(most):
             await self.page.keyboard.press("Tab")
-            label = await self.page.evaluate(
-                "e => { e = document.activeElement; return (e.innerText || e.ariaLabel || (e.labels && e.labels[0]?.innerText) || '').trim() }"
-            )
+            label = await self.page.evaluate(LABEL)
             if re.match(name, label):
                 return
         raise AssertionError(f"Tab does not come to {name}")

@@ -170,7 +170,7 @@ async def test_only_an_owner_resets_the_mfa_of_an_owner(desk_of: OpenFor, acme: 
 async def test_setting_mfa_up_again(desk_of: OpenFor, acme: Org, member: Person) -> None:
     """A user can re-enroll from their own account using the Setup Multi Factor Authentication dialog.
 
-    Auth App (recommended), an authenticator app such as Google Authenticator or Microsoft Authenticator; Text Message.
+    Auth App (recommended), an app such as Google Authenticator or Microsoft Authenticator; Text Message.
     """
     desk = await desk_of(acme, member)
     await desk.open(ACCOUNT)
