@@ -1,6 +1,6 @@
 # Needs Python >= 3.11 and make, nothing else. `make help` lists the commands.
 .DEFAULT_GOAL := help
-.PHONY: help up down reset test lint types fmt verify setup setup-dev lock
+.PHONY: help up down reset screens test lint types fmt verify setup setup-dev lock
 SHELL := /bin/sh
 PY := .venv/bin/python -P
 MUSTER := @$(PY) -m services.cli.main
@@ -35,6 +35,9 @@ fmt: setup-dev  ## Format the code
 
 verify: setup-dev  ## Check that generated files are up to date
 	@$(PY) -m muster_contracts.generate --check
+
+screens: setup-dev  ## Write pictures of the console that `make up` runs to docs/screens/
+	@$(PY) -m tests.screens
 
 setup:  ## Make .venv with what `make up` needs (done by itself)
 	@cmp -s requirements.lock .venv/requirements.lock \

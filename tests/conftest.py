@@ -6,19 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.fixtures import (  # noqa: F401 (fixtures of all that runs, once for tests/e2e and tests/console)
-    acme,
-    admin,
-    anyone,
-    mailbox,
-    member,
-    other_org,
-    owner,
-    place,
-    strict_org,
-    tape,
-)
 from tests.support.servers import EmbeddedKafka, EmbeddedPostgres, KafkaServer, PostgresServer, use_containers
+
+pytest_plugins = ("tests.e2e.fixtures",)
+"""Fixtures of all that runs: one `make up` for tests/e2e and tests/console."""
 
 
 @pytest.fixture(scope="session")
