@@ -81,6 +81,14 @@ async def test_a_caller_who_may_is_named_with_permissions(inside: Inside):
     assert found["session_id"].startswith("ses_")
 
 
+async def test_who_is_nobody_gets_a_problem_with_a_position_to_be_handed_on(inside: Inside):
+    asked = {"permission": "audit.read", "method": "GET", "route": "/v1/audit"}
+    for token in (None, "mus_nobody"):
+        answer = await inside.call("AUDIT", "POST", "/internal/authorize", asked, token)
+        assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
+        assert answer.headers["Muster-Position"]
+
+
 async def test_a_caller_who_may_not_gets_the_problem_and_is_recorded(inside: Inside):
     asked = {"permission": "audit.read", "method": "GET", "route": "/v1/audit/{id}"}
     request_id = new_id("req")
