@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import getpass
 import json
+import os
 from typing import Annotated, NoReturn
 
 import asyncpg
@@ -89,7 +90,15 @@ def _run(asked: NewOrganization) -> Created:
 async def _create(asked: NewOrganization) -> Created:
     async with open_identity(load()) as identity:
         await prepare(identity)
-        return await create(identity.runner, asked, operator(getpass.getuser()))
+        return await create(identity.runner, asked, operator(_login()))
+
+
+def _login() -> str:
+    """Of whoever runs this; in a container there may be no account of that number."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
 
 
 def _exit(code: int, text: str) -> NoReturn:
