@@ -10,6 +10,8 @@ import time
 from collections.abc import AsyncIterator
 from functools import partial
 
+import asyncpg
+
 from services.identity.rebuild import rebuild
 from services.kit.persons import PersonKeys
 from services.kit.postgres import Connection, connect
@@ -32,7 +34,7 @@ async def of(running: Muster) -> AsyncIterator[Figure]:
     url = running.settings.databases.identity_owner.get_secret_value()
     connection = await connect(url, command_seconds=120)
     master = MasterKeys.parse(running.settings_of("identity").keys.master.get_secret_value())
-    ours, bare = await pairs(partial(replay, connection, master), partial(copy, connection))
+    ours, bare = await pairs(partial(replay, connection, master), partial(copy, url))
     await connection.close()
     yield Figure(
         f"rebuild of users, {EVENTS:,} events of {PEOPLE:,} people", "events/s", ours, bare,
@@ -48,7 +50,8 @@ async def replay(connection: Connection, master: MasterKeys) -> float:
     return rate
 
 
-async def copy(connection: Connection) -> float:
+async def copy(url: str) -> float:
+    connection = await asyncpg.connect(url)
     rows = [tuple(row) for row in await connection.fetch("SELECT * FROM users")]
     await connection.execute("DROP TABLE IF EXISTS bare_users")
     await connection.execute("CREATE TABLE bare_users (LIKE users INCLUDING ALL)")
@@ -56,6 +59,7 @@ async def copy(connection: Connection) -> float:
     await connection.copy_records_to_table("bare_users", records=rows)
     rate = len(rows) / (time.perf_counter() - began)
     await connection.execute("DROP TABLE bare_users")
+    await connection.close()
     return rate
 
 
