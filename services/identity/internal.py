@@ -16,9 +16,9 @@ from pydantic import Field
 from services.identity import log
 from services.identity import permissions as rights
 from services.identity.links import open_token
-from services.identity.routes import Route, Services, position_of, principal_of, refusal
+from services.identity.routes import Route, Services, principal_of, refusal
 from services.kit.errors import Invalid, MusterError, NotFound, Unauthenticated
-from services.kit.http import Body, Query, RequestContext, problem_of, read_body, read_query
+from services.kit.http import Body, Query, read_body, read_query
 from services.kit.ids import is_id
 from services.kit.postgres import Record, dumps
 from services.kit.sql import named
@@ -65,11 +65,8 @@ async def authorize(services: Services, request: Request) -> Any:
     if asked.permission not in rights.ALL:
         raise Invalid("There is no such permission.")
     route = Route(asked.method, asked.route, (asked.permission,), asked.permission)
-    try:
-        async with services.pool.acquire() as connection:
-            principal = await principal_of(connection, request)
-    except Unauthenticated as error:
-        return await _not_let_in(services, request, error)
+    async with services.pool.acquire() as connection:
+        principal = await principal_of(connection, request)
     try:
         route.admit(principal)
     except MusterError as error:
@@ -80,13 +77,6 @@ async def authorize(services: Services, request: Request) -> Any:
         "permissions": sorted(principal.permissions),
         "session_id": principal.session.id if principal.session else None,
     }
-
-
-async def _not_let_in(services: Services, request: Request, error: Unauthenticated) -> Response:
-    """The answer that the other service hands to its client, with a position like every one of ours."""
-    response = problem_of(error, RequestContext.of(request).request_id)
-    response.headers["Muster-Position"] = await position_of(services, request)
-    return response
 
 
 async def head(services: Services, _: Request) -> Any:
