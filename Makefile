@@ -21,6 +21,9 @@ reset: setup  ## Stop it and delete its data
 test: setup-dev  ## Run all tests on real servers, or those of T=path
 	@$(PY) -m pytest "$(T)"
 
+bench: setup-dev  ## Print the table of figures, on servers of its own; N="http audit" for some of them
+	@$(PY) -m tests.bench $(N)
+
 lint: setup-dev  ## Check style, and which module may import which
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .

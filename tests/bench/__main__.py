@@ -1,4 +1,4 @@
-"""All figures in one table: `make bench`, or `python -m tests.bench NAME…` for some of them."""
+"""All figures in one table: `make bench`, or `make bench N="http audit"` for some of them."""
 
 from __future__ import annotations
 
