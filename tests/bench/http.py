@@ -7,10 +7,13 @@ leave behind all the while, and the callers run on the same two cores.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from itertools import count
 from statistics import median
 from urllib.parse import urlencode
+
+import psutil
 
 from tests.bench.figures import ROUNDS, Figure
 from tests.bench.load import Load, Next, load, request
@@ -19,7 +22,7 @@ from tests.support.identity import Org
 
 CALLERS = (1, 8, 32)
 PEOPLE, ADMINISTRATORS = 512, 8
-SECONDS = 3.0
+SECONDS, SETTLED_SECONDS = 3.0, 3.0
 
 
 async def figures() -> AsyncIterator[Figure]:
@@ -34,9 +37,27 @@ async def of(running: Muster) -> AsyncIterator[Figure]:
         names = [f"admin{n}" for n in range(ADMINISTRATORS)]
         org = await place.organization("http", *names)
         people = await populate(place, org, PEOPLE)
+    yield await cost(running, renames(org, people)(32))
     for what, makers in (("rename over HTTP", renames(org, people)), ("introspection", introspections(org))):
         for callers in CALLERS:
             yield await compare(what, gateway, empty, makers(callers))
+
+
+async def cost(running: Muster, makers: list[Next]) -> Figure:
+    """CPU time of a rename in every process, until the last one has done its part: this does not depend on what
+    else runs here."""
+    pids = running.supervisor.pids
+    before = {name: cpu_ms(pid) for name, pid in pids.items()}
+    found = await load(running.plan.settings.port_base, makers, SECONDS)
+    await asyncio.sleep(SETTLED_SECONDS)
+    per_call = {name: (cpu_ms(pid) - before[name]) / len(found.times) for name, pid in pids.items()}
+    parts = ", ".join(f"{name} {ms:.2f}" for name, ms in per_call.items() if ms >= 0.01)
+    return Figure("CPU of a rename, all processes", "ms", [sum(per_call.values())], note=parts)
+
+
+def cpu_ms(pid: int) -> float:
+    whole = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    return sum(t.user + t.system for t in (each.cpu_times() for each in whole)) * 1000
 
 
 async def compare(what: str, gateway: int, empty: int, makers: list[Next]) -> Figure:

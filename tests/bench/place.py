@@ -202,7 +202,9 @@ def _name(user: str) -> str:
     return f"{FIRST[number % 16]} {LAST[number // 16 % 16]}{user[-4:]}"
 
 
-async def _write(place: Place, org: Org, events: Sequence[Event], heads: dict[str, int], **more: object) -> None:
+async def _write(
+    place: Place, org: Org, events: Sequence[Event], heads: dict[str, int], **more: object
+) -> None:
     async def decide(connection: Connection) -> tuple[Origin, Draft]:
         rows = await connection.fetch("SELECT id, version FROM heads WHERE id = ANY($1)", list(heads))
         reads = heads | {row["id"]: row["version"] for row in rows}
