@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,11 @@ def plan() -> Plan:
     return Plan(settings, Var((ROOT / settings.var).resolve()), ROOT)
 
 
-def up(*, detach: bool) -> None:
+Show = Callable[[Mapping[str, Any]], None]
+"""What to do with `run.json` once everything answers: print the box, or JSON."""
+
+
+def up(*, detach: bool, show: Show = box) -> None:
     """Start everything and stay until Ctrl-C or SIGTERM; with `detach` return when all is ready.
 
     Raises:
@@ -50,18 +55,22 @@ def up(*, detach: bool) -> None:
     here = plan()
     here.var.open()
     if here.var.holder():
-        show_running(here.var)
+        show_running(here.var, show)
     elif detach:
-        start_detached(here)
+        start_detached(here, show)
     else:
         with here.var.locked() as ours:
             if not ours:
                 raise StartError("Another start is under way here: wait for it, or run `make down`.", 3)
-            asyncio.run(run(here))
+            asyncio.run(run(here, show))
 
 
-def down() -> None:
-    """Stop what runs on this folder; nothing is left and nothing is lost."""
+def down() -> bool:
+    """Stop what runs on this folder; nothing is left and nothing is lost.
+
+    Returns:
+        Whether something ran.
+    """
     var = plan().var
     pid = var.holder()
     if pid is not None:
@@ -75,25 +84,28 @@ def down() -> None:
         say(f"Ended what an earlier run had left: {', '.join(left)}.")
     elif pid is None:
         say("Nothing runs here.")
+    return pid is not None or bool(left)
 
 
-def reset() -> None:
-    down()
+def reset() -> bool:
+    """Stop it and delete its data. Returns whether something ran."""
+    ran = down()
     var = plan().var
     if (var / MARK).exists():
         var.delete_data()
     say("The data is gone; the next start begins anew.")
+    return ran
 
 
-def show_running(var: Var) -> None:
+def show_running(var: Var, show: Show) -> None:
     run_file = var.read("run.json")
     if not run_file:
         raise StartError("Another start is under way here: wait for it, or run `make down`.", 3)
     say("Muster is up already.")
-    box(run_file)
+    show(run_file)
 
 
-def start_detached(here: Plan) -> None:
+def start_detached(here: Plan, show: Show) -> None:
     """Run `up` in a session of its own, show what it says, and return when `run.json` is there.
 
     The box is printed here only: sign-ins belong into no log.
@@ -117,7 +129,7 @@ def start_detached(here: Plan) -> None:
         sys.stderr.write(log.read())
     if child.returncode:
         raise SystemExit(child.returncode)
-    box(here.var.read("run.json") or {})
+    show(here.var.read("run.json") or {})
 
 
 @contextlib.contextmanager
@@ -130,7 +142,7 @@ def _ended_with_us(child: subprocess.Popen[bytes]) -> Any:
         raise
 
 
-async def run(here: Plan) -> None:
+async def run(here: Plan, show: Show) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -138,7 +150,7 @@ async def run(here: Plan) -> None:
         say(f"Ended what an earlier run had left: {', '.join(left)}.")
     check_ports(here)
     supervisor = Supervisor(here.var)
-    starting = asyncio.create_task(start_all(here, supervisor))
+    starting = asyncio.create_task(start_all(here, supervisor, show))
     stopping = asyncio.create_task(stop.wait())
     try:
         await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -162,7 +174,7 @@ def check_ports(here: Plan) -> None:
             )
 
 
-async def start_all(here: Plan, supervisor: Supervisor) -> None:
+async def start_all(here: Plan, supervisor: Supervisor, show: Show) -> None:
     begun = time.monotonic()
     if here.embedded:
         await start_servers(here, supervisor)
@@ -173,7 +185,7 @@ async def start_all(here: Plan, supervisor: Supervisor) -> None:
     here.var.write("settings.json", here.all_settings())
     supervisor.publish(published(here, demo))
     say(f"Ready after {time.monotonic() - begun:.1f} s.")
-    box(supervisor.published or {})
+    show(supervisor.published or {})
 
 
 def published(here: Plan, demo: dict[str, Any]) -> dict[str, Any]:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from services.kit.settings import PREFIX
 
+T = TypeVar("T")
 STARTERS = ("up", "down", "reset")
 ROOT = Path(__file__).resolve().parents[2]
 SERVERS = (f"{PREFIX}DATABASES__", f"{PREFIX}KAFKA__")
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 
 
 def up(
@@ -23,32 +27,42 @@ def up(
     detach: Annotated[
         bool, typer.Option("--detach", help="Return when all is ready; `muster down` stops it.")
     ] = False,
+    as_json: Json = False,
 ) -> None:
     """Start everything: PostgreSQL, Kafka, the services, a mail catcher and a demo organization."""
     from deploy.local import up as deployment  # as below: only these three commands know deploy/
 
-    _or_exit(lambda: deployment.up(detach=detach))
+    show = _print_json if as_json else deployment.box
+    _or_exit(lambda: deployment.up(detach=detach, show=show))
 
 
-def down() -> None:
+def down(*, as_json: Json = False) -> None:
     """Stop what `up` started."""
     from deploy.local import up as deployment
 
-    _or_exit(deployment.down)
+    ran = _or_exit(deployment.down)
+    if as_json:
+        _print_json({"stopped": ran})
 
 
-def reset() -> None:
+def reset(*, as_json: Json = False) -> None:
     """Stop what `up` started and delete its data."""
     from deploy.local import up as deployment
 
-    _or_exit(deployment.reset)
+    ran = _or_exit(deployment.reset)
+    if as_json:
+        _print_json({"stopped": ran, "deleted": True})
 
 
-def _or_exit(work: Callable[[], None]) -> None:
+def _print_json(value: Mapping[str, Any]) -> None:
+    typer.echo(json.dumps(value))
+
+
+def _or_exit(work: Callable[[], T]) -> T:
     from deploy.local.state import StartError
 
     try:
-        work()
+        return work()
     except StartError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(error.code) from None

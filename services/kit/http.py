@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -17,7 +17,7 @@ from typing import Any, TypeVar, cast
 from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.kit.errors import Invalid, Kind, MusterError, Unauthenticated, Unavailable
 from services.kit.postgres import DATABASE_AWAY
@@ -136,8 +136,7 @@ async def with_position(request: Request, response: Response) -> Response:
 
 def create_app(
     title: str,
-    lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]]
-    | Callable[[FastAPI], AsyncIterator[None]],
+    lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]],
     callers: Mapping[str, str],
 ) -> FastAPI:
     """An application that answers 401 without a service key and every error as a problem.
@@ -167,17 +166,44 @@ def create_app(
         answer.headers.update(error.headers or {})
         return await with_position(request, answer)
 
-    @app.exception_handler(Exception)
-    async def unexpected(request: Request, error: Exception) -> Response:
-        request_id = RequestContext.of(request).request_id
-        if isinstance(error, DATABASE_AWAY):
-            return problem_of(Unavailable(retry_after=1), request_id)
-        log.error("unexpected error", request_id=request_id, exc_info=error)
-        return problem(500, "internal", "Something went wrong on our side.", request_id)
+    async def away(request: Request, _: Exception) -> Response:
+        return problem_of(Unavailable(retry_after=1), RequestContext.of(request).request_id)
 
+    for kind in DATABASE_AWAY:
+        app.add_exception_handler(kind, away)
+    app.add_middleware(LastResort)
     if callers:
         app.add_middleware(ServiceKeyGate, callers=callers)
     return app
+
+
+class LastResort:
+    """Answers what no handler knows with a 500 that says nothing of it.
+
+    A middleware and no handler: what a handler of `Exception` has answered is raised again behind it, the server
+    then closes the connection, and the next call on it fails as well.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
+        async def sending(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, sending)
+        except Exception as error:
+            if begun or scope["type"] != "http":
+                raise
+            request_id = RequestContext.of(Request(scope)).request_id
+            log.error("unexpected error", request_id=request_id, exc_info=error)  # noqa: TRY400 (told by types)
+            answer = problem(500, "internal", "Something went wrong on our side.", request_id)
+            await answer(scope, receive, send)
 
 
 class ServiceKeyGate:
