@@ -44,6 +44,8 @@ BATCH_TIMEOUT_MS = 50
 """How long an empty poll waits; an idle reader therefore adds at most about twice this to a record's way."""
 RETRY_SECONDS = 0.3
 RECONNECT_SECONDS = 1.0
+REQUEST_TIMEOUT_MS = 10_000
+"""A broker that was frozen and then killed leaves a request to join unanswered: 40 s, says the default."""
 RETRY_POLL_SECONDS = 1.0
 RETRY_LIMIT = 50
 
@@ -179,7 +181,7 @@ class Consumer:
         broker = KafkaBroker(
             self._bootstrap, client_id=self._group, consumer_only=True, ack_policy=AckPolicy.NACK_ON_ERROR,
             graceful_timeout=20, allow_auto_create_topics=False, metadata_max_age_ms=30_000,
-            middlewares=[Backoff], parser=_parser, logger=faststream,
+            request_timeout_ms=REQUEST_TIMEOUT_MS, middlewares=[Backoff], parser=_parser, logger=faststream,
             log_level=logging.DEBUG,
         )  # fmt: skip
         subscriber = broker.subscriber(
