@@ -28,13 +28,28 @@ def address(name: str) -> str:
 
 @cache
 def icon(name: str, size: int = 18) -> Markup:
-    """An icon of the vendored set, drawn in the color of the text around it; it says nothing to who listens."""
-    drawing = "".join(_DRAWING.findall((STATIC / "vendor" / "icons" / f"{name}.svg").read_text("utf-8")))
-    return Markup(  # noqa: S704 (our own files)
-        f'<svg class="icon" data-icon="{name}" width="{size}" height="{size}" viewBox="0 0 24 24" fill="none" '
-        'stroke="currentColor" stroke-width="2" stroke-linecap="round" stroke-linejoin="round" '
-        f'aria-hidden="true" focusable="false">{drawing}</svg>'
+    """An icon of the vendored set, in the color of the text around it; it says nothing to who listens."""
+    if name not in _drawings():
+        raise LookupError(name)
+    return Markup(
+        '<svg class="icon" data-icon="{0}" width="{1}" height="{1}" aria-hidden="true"><use href="#icon-{0}"/></svg>'
+    ).format(name, size)
+
+
+@cache
+def drawings() -> Markup:
+    """What the icons of a page point to, once in each page."""
+    drawn = (
+        f'<symbol id="icon-{name}" viewBox="0 0 24 24">{paths}</symbol>'
+        for name, paths in _drawings().items()
     )
+    return Markup(f"<svg hidden>{''.join(drawn)}</svg>")  # noqa: S704 (our own files)
+
+
+@cache
+def _drawings() -> dict[str, str]:
+    files = sorted((STATIC / "vendor" / "icons").glob("*.svg"))
+    return {file.stem: "".join(_DRAWING.findall(file.read_text("utf-8"))) for file in files}
 
 
 class Kept:

@@ -25,7 +25,12 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    known: dict[str, Any] = {"static": assets.address, "icon": assets.icon, "texts": texts}
+    known: dict[str, Any] = {
+        "static": assets.address,
+        "icon": assets.icon,
+        "drawings": assets.drawings,
+        "texts": texts,
+    }
     filters: dict[str, Any] = {
         "ago": times.ago, "day": _day, "exact": _exact, "age": _age, "initials": initials,
         "counted": times.counted, "image": image, "breakable": breakable,
