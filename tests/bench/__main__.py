@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import platform
 import sys
 from importlib import import_module
+
+import uvloop
 
 from tests.bench.figures import HEADER, show
 
@@ -22,7 +23,7 @@ def main() -> None:
         f"{os.getloadavg()[0]:.1f} before the first figure\n\n{HEADER}\n"
     )
     for name in names:
-        asyncio.run(run(name))
+        uvloop.run(run(name))
 
 
 async def run(name: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 import tempfile
@@ -13,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import httpx
+import uvloop
 from muster_contracts import topics as contracts
 from muster_contracts.events import Change, Event, Ref
 from muster_contracts.users import UserCreated, UserRenamed
@@ -223,4 +223,4 @@ def run_alone(figures: object) -> None:
         async for figure in figures():  # type: ignore[operator]
             show(figure)
 
-    asyncio.run(all_of_them())
+    uvloop.run(all_of_them())

@@ -146,7 +146,7 @@ async def edit(connection: Connection, call: Call[EditBody]) -> Draft:
     _permit_fields(call, given)
     situation = await situation_of(connection, call)
     user, now = situation.user, call.principal.now
-    link = await _link_for(connection, call, user.id)
+    link = await _link_for(connection, call, user.id) if "active" in given and body.active else None
     taken = False
     if body.username and "username" in given:
         owners = await read.login_owners(connection, user.org, body.username)
@@ -155,7 +155,7 @@ async def edit(connection: Connection, call: Call[EditBody]) -> Draft:
     if "labels" in fields:
         fields["labels"] = tuple(fields["labels"] or ())
     command = decider.Edit(
-        by(call), fields, new_id("kil"), NewLink(link.id, link.expires_at), role,
+        by(call), fields, new_id("kil"), NewLink(link.id, link.expires_at) if link else None, role,
         body.active if "active" in given else None, call.expected_version, taken,
     )  # fmt: skip
     events = await checked(connection, call, situation, command)
@@ -224,7 +224,7 @@ def _access_draft(
     sent = next((e for e in events if isinstance(e, InvitationSent)), None)
     effects: dict[str, Any] = {
         **count_effects(events),
-        "links_voided": len(situation.links) if kill else 0,
+        "links_voided": sum(link.expires_at > now for link in situation.links) if kill else 0,
         "kill": kill,
     }
     if sent is not None:

@@ -92,14 +92,15 @@ class Edit:
         fields: new values of `name username phone timezone labels`, only of those that are to be set.
         role: the new role, if one is asked.
         active: the new state, if one is asked.
-        kill, link: used if this deactivates, or reactivates someone who never accepted.
+        kill: used if this deactivates.
+        link: for someone who never accepted; must be there where `active` is True.
         username_taken: somebody else holds the new username.
     """
 
     by: By
     fields: dict[str, Any]
     kill: str
-    link: NewLink
+    link: NewLink | None
     role: Role | None = None
     active: bool | None = None
     expected_version: int | None = None
@@ -276,6 +277,7 @@ def _edit(situation: Situation, command: Edit) -> list[Event]:
     if command.active is False:
         events += _deactivation(situation, command.kill)
     elif command.active:
+        assert command.link is not None  # noqa: S101 (who asks for this brings one)
         events += _reactivation(user, command.link)
     return events
 
