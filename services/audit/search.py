@@ -5,7 +5,7 @@ Source: tables `lookup` (to find) and `records` (to show).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Any, Literal
 
@@ -110,32 +110,49 @@ def _value(value: Any) -> Any:
     return value if isinstance(value, int) else value.isoformat()
 
 
+class _Terms:
+    """What has to hold, as SQL and its arguments."""
+
+    def __init__(self, org: str) -> None:
+        self.sql, self.args = ["org = $1"], list[Any]([org])
+
+    def add(self, term: str, value: Any) -> None:
+        self.args.append(value)
+        self.sql.append(term.replace("?", f"${len(self.args)}"))
+
+    def one_of(self, column: str, values: Sequence[str]) -> None:
+        """With one value an index gives the order of the page as well."""
+        if len(values) == 1:
+            self.add(f"{column} = ?", values[0])
+        elif values:
+            self.add(f"{column} = ANY(?)", list(values))
+
+    def holds(self, q: str) -> None:
+        for word in fold(q).split():
+            self.add("text LIKE ?", f"%{_escaped(word)}%")
+
+
 def _where(org: str, filters: Filters) -> tuple[str, list[Any]]:
-    terms, args = ["org = $1"], [org]
-
-    def add(term: str, value: Any) -> None:
-        args.append(value)
-        terms.append(term.replace("?", f"${len(args)}"))
-
-    if filters.actor:
-        add("actor = ANY(?)", list(filters.actor))
+    terms = _Terms(org)
+    terms.one_of("actor", filters.actor)
+    terms.one_of("type", filters.type)
+    terms.one_of("outcome", filters.outcome)
+    if not filters.type:  # a refused reading is a refusal like any other
+        terms.add(f"(type <> ? OR outcome <> '{DONE}')", READ)
+    if filters.outcome and DONE not in filters.outcome:
+        terms.sql.append(f"outcome <> '{DONE}'")  # in the words of the index of what was not done
     if filters.target:
-        add("(target = ANY(?) OR person = ANY(?) AND person IS DISTINCT FROM target)", list(filters.target))
-    if filters.type:
-        add("type = ANY(?)", list(filters.type))
-    else:
-        add(f"(type <> ? OR outcome <> '{DONE}')", READ)  # a refused reading is a refusal like any other
-    if filters.outcome:
-        add("outcome = ANY(?)", list(filters.outcome))
+        either = "(target = ANY(?) OR person = ANY(?) AND person IS DISTINCT FROM target)"
+        terms.add(either, list(filters.target))
     if filters.ip:
-        add("ip <<= ANY(?::inet[])", [_network(text) for text in filters.ip])
-    for word in fold(filters.q or "").split():
-        add(r"text LIKE ? ESCAPE '\'", f"%{_escaped(word)}%")
+        terms.add("ip <<= ANY(?::inet[])", [_network(text) for text in filters.ip])
+    if filters.q:
+        terms.holds(filters.q)
     if filters.since:
-        add("occurred_at >= ?", filters.since)
+        terms.add("occurred_at >= ?", filters.since)
     if filters.until:
-        add("occurred_at < ?", filters.until)
-    return " AND ".join(terms), args
+        terms.add("occurred_at < ?", filters.until)
+    return " AND ".join(terms.sql), terms.args
 
 
 def _network(text: str) -> IPv4Network | IPv6Network:
