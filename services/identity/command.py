@@ -224,7 +224,9 @@ def _if_match(header: str | None) -> int | None:
     """The version in an `If-Match` header. Raises Invalid."""
     if header is None or header.strip() == "*":
         return None
-    text = header.strip().removeprefix("W/").strip('"')
+    if header.strip().startswith("W/"):
+        raise Invalid('If-Match compares strongly: a version is "17", without W/.')
+    text = header.strip().strip('"')
     if not (text.isascii() and text.isdigit()):
         raise Invalid('If-Match holds a version as "17".')
     return int(text) if len(text) <= LONGEST_VERSION else 10**LONGEST_VERSION

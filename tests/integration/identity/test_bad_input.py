@@ -95,6 +95,17 @@ async def test_a_version_that_no_stream_can_have_is_just_another_one(place: tupl
     assert answer.json()["changes"]
 
 
+async def test_a_weak_tag_is_no_version_to_write_by(place: tuple[Place, Org]):
+    asked, org = place
+    path = f"/v1/users/{org.member.id}"
+    version = (await asked.call("GET", path, org.owner)).json()["version"]
+    weak = {"headers": {"If-Match": f'W/"{version}"'}}
+    answer = await asked.call("PATCH", path, org.owner, {"name": "Weak"}, **weak)
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request"), answer.text
+    assert "W/" in answer.json()["detail"]
+    assert (await asked.call("GET", path, org.owner)).json()["version"] == version
+
+
 @pytest.mark.parametrize("time", ["9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+14:00", "2030", "2e9", 5])
 async def test_a_time_that_no_database_takes_is_a_400(place: tuple[Place, Org], time: Any):
     asked, org = place
