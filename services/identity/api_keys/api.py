@@ -57,7 +57,7 @@ class ServiceBody(Body):
 
 class KeyBody(Body):
     name: Name
-    permissions: list[Annotated[str, AfterValidator(_permission)]]
+    permissions: Annotated[list[Annotated[str, AfterValidator(_permission)]], Field(max_length=100)]
     expires_at: Moment | None = None
     service: ServiceBody | None = None
     reason: str | None = Field(default=None, max_length=MAX_REASON)

@@ -53,6 +53,12 @@ async def test_a_key_is_shown_once_and_signs_in_as_its_maker(place: Place, org: 
     assert (await place.call("GET", PATH, org.owner)).json()["data"][0]["last_used_at"]
 
 
+async def test_a_key_names_at_most_a_hundred_permissions(place: Place, org: Org) -> None:
+    await make(place, org.admin, permissions=["roles.read"] * 100)
+    answer = await place.call("POST", PATH, org.admin, {"name": "Many", "permissions": ["roles.read"] * 101})
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (400, "/permissions"), answer.text
+
+
 async def test_a_personal_key_dies_with_its_person_and_is_not_revived(place: Place, org: Org) -> None:
     token = (await make(place, org.admin))["token"]
     users = f"/v1/users/{org.admin.id}"
