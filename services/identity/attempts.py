@@ -1,8 +1,9 @@
 """Refused attempts: each is an event of its own (`attempt.refused`, stream `att_…`), through the same log.
 
-After the tenth in a minute from one address, the rest of that minute is summed up in one counted event, so
-that a flood can neither fill the log nor hide in it. What somebody who is signed in tries is counted for them
-and for each act alone: nobody's attempts, and no other act of theirs, vanish in the sum.
+After the tenth in a minute from one address (IPv6: one /64, which a single customer has), the rest of that
+minute is summed up in one counted event, so that a flood can neither fill the log nor hide in it. What
+somebody who is signed in tries is counted for them and for each act alone: nobody's attempts, and no other act
+of theirs, vanish in the sum.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from muster_contracts.attempts import AttemptRefused
 from muster_contracts.events import Actor
 
 from services.identity.run import Draft, Origin, Runner
+from services.identity.sessions.networks import network_of
 from services.kit.errors import Kind, MusterError
 from services.kit.ids import is_id, new_id
 from services.kit.postgres import Connection
@@ -24,7 +26,10 @@ log = logger(__name__)
 
 SINGLE_PER_MINUTE = 10
 WINDOW_SECONDS = 60.0
+MOST_WINDOWS = 10_000
+"""Open at once; one more closes the oldest early, so that no flood from many addresses takes all memory."""
 ANONYMOUS = "anonymous"
+Key = tuple[str | None, ...]
 RECORDED = frozenset({Kind.FORBIDDEN, Kind.CONFLICT, Kind.UNPROCESSABLE})
 
 
@@ -48,10 +53,13 @@ class _Window:
 class Attempts:
     """Writes attempts; one for a process. `flush` at the end of a minute writes what was summed up."""
 
-    def __init__(self, runner: Runner, clock: Callable[[], float] | None = None) -> None:
+    def __init__(
+        self, runner: Runner, clock: Callable[[], float] | None = None, most: int = MOST_WINDOWS
+    ) -> None:
         self._runner = runner
+        self._most = most
         self._clock = clock or asyncio.get_running_loop().time
-        self._windows: dict[tuple[str | None, ...], _Window] = {}
+        self._windows: dict[Key, _Window] = {}
 
     async def record(self, origin: Origin, attempt: Attempt, error: MusterError) -> int | None:
         """Keep a refusal.
@@ -69,7 +77,9 @@ class Attempts:
             target=attempt.target, login_hash=attempt.login_hash, count=1,
         )  # fmt: skip
         origin = replace(origin, reads={})
-        window = self._window(origin, event)
+        key = _key(origin, event)
+        await self._make_room(key)
+        window = self._window(key)
         window.seen += 1
         if window.seen > SINGLE_PER_MINUTE:
             window.summed += 1
@@ -82,17 +92,25 @@ class Attempts:
         now = self._clock()
         closed = [key for key, window in self._windows.items() if everything or window.closes <= now]
         for key in closed:
-            window = self._windows.pop(key)
-            if window.last is None:
-                continue
-            origin, event = window.last
-            try:
-                await self._write(origin, event.model_copy(update={"count": window.summed, "target": None}))
-            except BaseException:
-                self._put_back(key, window)
-                raise
+            await self._close(key)
 
-    def _put_back(self, key: tuple[str | None, ...], window: _Window) -> None:
+    async def _close(self, key: Key) -> None:
+        window = self._windows.pop(key, None)
+        if window is None or window.last is None:
+            return
+        origin, event = window.last
+        try:
+            await self._write(origin, event.model_copy(update={"count": window.summed, "target": None}))
+        except BaseException:
+            self._put_back(key, window)
+            raise
+
+    async def _make_room(self, key: Key) -> None:
+        """Before a window is opened: where its sum cannot be written, none is."""
+        if key not in self._windows and len(self._windows) >= self._most:
+            await self._close(next(iter(self._windows)))
+
+    def _put_back(self, key: Key, window: _Window) -> None:
         """A sum that could not be written is written with the next one."""
         kept = self._windows.setdefault(key, window)
         if kept is not window:
@@ -108,15 +126,12 @@ class Attempts:
             except Exception as error:  # noqa: BLE001 (the sums are kept, and evidence must go on)
                 log.warning("attempts not flushed", error=type(error).__name__)
 
-    def _window(self, origin: Origin, event: AttemptRefused) -> _Window:
-        key, now = (origin.org, origin.ip), self._clock()
-        if origin.actor.type != ANONYMOUS:
-            key = (*key, origin.actor.id, event.act, event.code)
-        window = self._windows.get(key)
+    def _window(self, key: Key) -> _Window:
+        now, window = self._clock(), self._windows.get(key)
         if window is None or window.closes <= now:
-            carried = window or _Window(0)
+            carried = self._windows.pop(key, None) or _Window(0)
             window = _Window(now + WINDOW_SECONDS, 0, carried.summed, carried.last)
-            self._windows[key] = window
+            self._windows[key] = window  # behind all others: the first is always the oldest
         return window
 
     async def _write(self, origin: Origin, event: AttemptRefused) -> int | None:
@@ -124,6 +139,12 @@ class Attempts:
             return origin, Draft(events=[event], streams=[new_id("att")])
 
         return (await self._runner.run(decide)).position
+
+
+def _key(origin: Origin, event: AttemptRefused) -> Key:
+    """Whose attempts are counted together."""
+    key = (origin.org, network_of(origin.ip))
+    return key if origin.actor.type == ANONYMOUS else (*key, origin.actor.id, event.act, event.code)
 
 
 def named_target(candidate: str | None) -> str | None:

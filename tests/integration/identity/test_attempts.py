@@ -88,6 +88,24 @@ async def test_addresses_do_not_hide_behind_each_other(desk: Desk):
     assert (await desk.refuse("198.51.100.1"))[0] is not None
 
 
+async def test_addresses_of_one_ipv6_network_are_one_address(desk: Desk):
+    for host in range(SINGLE_PER_MINUTE):
+        await desk.refuse(f"2001:db8:1:2::{host:x}")
+    assert await desk.refuse("2001:db8:1:2:ffff::1") == [None]
+    assert (await desk.refuse("2001:db8:1:3::1"))[0] is not None
+
+
+async def test_one_address_too_many_closes_the_oldest_window_and_its_sum_is_written(desk: Desk):
+    desk.attempts = Attempts(desk, desk.clock, most=2)  # type: ignore[arg-type]
+    await desk.refuse(times=SINGLE_PER_MINUTE + 4)
+    await desk.refuse("198.51.100.1")
+    assert sum(await desk.counts()) == SINGLE_PER_MINUTE + 1
+    await desk.refuse("198.51.100.2")
+    assert await desk.counts() == [1] * (SINGLE_PER_MINUTE + 1) + [4, 1]
+    await desk.refuse("198.51.100.3")
+    assert len(desk.attempts._windows) == 2
+
+
 async def test_a_sum_that_nobody_flushed_is_carried_into_the_next_minute(desk: Desk):
     await desk.refuse(times=SINGLE_PER_MINUTE + 3)
     desk.clock.now += 61
