@@ -128,7 +128,10 @@ class _Terms:
             self.add(f"{column} = ANY(?)", list(values))
 
     def holds(self, q: str) -> None:
-        for word in fold(q).split():
+        words = fold(q).split()
+        if q.strip() and not words:
+            self.sql.append("false")  # accents alone: no text has any left
+        for word in words:
             self.add("text LIKE ?", f"%{_escaped(word)}%")
 
 

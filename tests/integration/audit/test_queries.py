@@ -74,7 +74,7 @@ async def test_text_finds_sentences_names_and_ids_without_case_and_accents(world
     assert one["seq"] == 3
     for pasted in (one["id"], one["request_id"]):
         assert [r["seq"] for r in await world.found(q=pasted)] == [3]
-    for nothing in ("%", "ben_m", "zzz", "\\"):
+    for nothing in ("%", "ben_m", "zzz", "\\", "\u0301", "\u0301 \u0308"):
         assert await world.found(q=nothing) == []
 
 
