@@ -84,6 +84,20 @@ async def test_an_invitation_that_expired_is_refused_and_voided_and_its_person_s
     assert user["status"] == "invited"
 
 
+async def test_a_link_that_expired_and_was_not_swept_is_none_that_a_deactivation_voids(
+    place: Place, org: Org
+) -> None:
+    invited = await place.person(org, "invited", active=False)
+
+    async def voided() -> int:
+        path, dry = f"/v1/users/{invited.id}/deactivate", {"dry_run": "true"}
+        return (await place.call("POST", path, org.admin, params=dry)).json()["effects"]["links_voided"]
+
+    assert await voided() == 1
+    await place.identity.pool.execute('UPDATE links SET expires_at = now() WHERE "user" = $1', invited.id)
+    assert await voided() == 0
+
+
 async def test_rows_that_nobody_needs_any_more_go(place: Place, org: Org, services: Services) -> None:
     pool = place.identity.pool
     await place.call("POST", "/v1/me/factors", org.member, {"type": "totp"})
