@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +25,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     if given := os.environ.get("MUSTER_E2E_RUN"):
         yield Place(Path(given).resolve())
         return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # who ends this run early ends Muster with it
     var, base = tmp_path_factory.mktemp("e2e") / "var with spaces", free_base()
     make("up", var, base)
     here = Place(var / "run.json")
