@@ -55,13 +55,19 @@ async def invite(page: Page) -> None:
     await page.get_by_role("dialog").wait_for()
 
 
-def tab(name: str) -> Step:
+def tab(name: str, person: str = "Signe Larsen") -> Step:
     async def step(page: Page) -> None:
-        await dialog_of("Full Details", "Signe Larsen")(page)
+        await dialog_of("Full Details", person)(page)
         async with page.expect_response("**/info/*"):
             await page.get_by_role("tab", name=name).click()
 
     return step
+
+
+async def end_sessions(page: Page) -> None:
+    await tab("Sessions", "Amara Okafor")(page)
+    await page.get_by_role("button", name="End all sessions").click()
+    await page.get_by_role("dialog", name="End All Sessions").wait_for()
 
 
 async def record(page: Page) -> None:
@@ -112,7 +118,8 @@ OWNER: dict[str, Step] = {
     "resend-invitation": dialog_of("Resend Invitation", "Esi Boateng"),
     "invite": invite,
     "user-info": dialog_of("Full Details", "Signe Larsen"),
-    "user-sessions": tab("Sessions"),
+    "user-sessions": tab("Sessions", "Amara Okafor"),
+    "end-sessions": end_sessions,
     "user-timeline": tab("Timeline"),
     "audit": visit(AUDIT),
     "audit-refused": visit(f"{AUDIT}?outcome=refused"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from urllib.parse import quote
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
@@ -31,9 +30,9 @@ from services.console.pages import (
     users,
 )
 from services.console.protection import Protection
-from services.console.routes import open_visit
+from services.console.routes import add, open_visit
 from services.console.session import Cookies
-from services.console.visit import HOME, Console
+from services.console.visit import ACCOUNT, HOME, START, Console, Visit
 from services.kit.addresses import Addresses
 from services.kit.server import serve
 from services.kit.settings import Settings, SettingsError, load
@@ -64,14 +63,19 @@ def create(settings: Settings) -> FastAPI:
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     app.state.console = Console(
         gateway, templates.environment(), Cookies(origin), Csrf(origin, keys),
-        Addresses(settings.gateway.trusted_proxies), settings.urls.gateway,
+        Addresses(settings.gateway.trusted_proxies),
     )  # fmt: skip
     for page in PAGES:
         page.add_pages(app)
+    add(app, "GET", START, _start)
     _add_plain(app, gateway)
     app.mount("/static", Kept())
     app.add_middleware(Protection, is_secure=app.state.console.cookies.is_secure)
     return app
+
+
+async def _start(visit: Visit) -> Response:
+    return visit.redirect(HOME if visit.may("users.read") else ACCOUNT)
 
 
 def _add_plain(app: FastAPI, gateway: Gateway) -> None:
@@ -84,16 +88,13 @@ def _add_plain(app: FastAPI, gateway: Gateway) -> None:
         is_ready = await gateway.is_ready()
         return JSONResponse({"status": "ready" if is_ready else "not_ready"}, 200 if is_ready else 503)
 
-    async def home(_: Request) -> Response:
-        return RedirectResponse(HOME, 303)
-
     async def users_elsewhere(request: Request) -> Response:
         query = f"?{request.url.query}" if request.url.query else ""
-        return RedirectResponse(quote(HOME) + query, 303)
+        return RedirectResponse(HOME + query, 303)
 
     for path, endpoint in (
-        ("/live", live), ("/ready", ready), ("/", home), ("/admin/users", users_elsewhere), ("/admin", home),
-        ("/settings", home), ("/settings/organization", home),
+        ("/live", live), ("/ready", ready), ("/admin/users", users_elsewhere), ("/admin", users_elsewhere),
+        ("/settings", users_elsewhere), ("/settings/organization", users_elsewhere),
     ):  # fmt: skip
         app.add_route(path, endpoint, methods=["GET"])
 

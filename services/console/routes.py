@@ -19,7 +19,7 @@ from services.console.failures import failure
 from services.console.forms import BadForm
 from services.console.gateway_client import Away, Caller, Problem
 from services.console.session import new_visitor
-from services.console.visit import HOME, SIGN_IN, Console, Visit, local
+from services.console.visit import HOME, SIGN_IN, START, Console, Visit
 
 Handler = Callable[[Visit], Awaitable[Response]]
 LONGEST_AGENT = 512
@@ -91,7 +91,7 @@ def _lead_on(visit: Visit, error: Exception) -> Response | None:
     if error.code != "unauthenticated":
         return None
     back = visit.came_from()
-    response = visit.redirect(SIGN_IN if local(back) == HOME else f"{SIGN_IN}?next={quote(back)}")
+    response = visit.redirect(SIGN_IN if back in (HOME, START) else f"{SIGN_IN}?next={quote(back)}")
     if visit.caller.token is not None:
         visit.console.cookies.sign_out(response)
     return response

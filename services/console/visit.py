@@ -20,6 +20,8 @@ from services.console.session import Cookies
 from services.kit.addresses import Addresses
 from services.kit.ids import new_id
 
+START = "/"
+"""Leads on to what the person may see."""
 HOME = "/settings/organization/users"
 ACCOUNT = "/account"
 SIGN_IN = "/sign-in"
@@ -34,8 +36,6 @@ class Console:
     cookies: Cookies
     csrf: Csrf
     addresses: Addresses
-    gateway_address: str
-    """Where an API client finds the gateway; shown, never called by the browser."""
 
 
 @dataclass(slots=True)
@@ -119,9 +119,9 @@ class Visit:
 
 
 def local(address: str) -> str:
-    """An address within this console; HOME for anything that could lead elsewhere."""
+    """An address within this console; START for anything that could lead elsewhere."""
     if not address.startswith("/") or address.startswith(("//", "/\\", "/_/")) or not address.isprintable():
-        return HOME
+        return START
     return address
 
 

@@ -188,6 +188,8 @@ async def test_confirmation_is_asked_without_losing_the_form(
         await eleven_minutes_pass(place, boss)
         await desk.press(dialog, "Reset Password")
         question = desk.dialog("Confirm that it is you")
+        await expect(question).to_be_visible()
+        assert await desk.violations() == []
         label, wrong = ("Code from your authenticator app", "000000") if app else ("Your password", "wrong")
         await question.get_by_label(label, exact=True).fill(wrong)
         await desk.press(question, "Confirm")

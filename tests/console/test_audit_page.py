@@ -35,7 +35,9 @@ async def test_records_are_sentences_with_who_when_where(desk: Desk, acme: Org, 
 
 
 async def test_refused_attempts_are_shown(desk: Desk, acme: Org, member: Person) -> None:
-    member.client.refused("GET", "/v1/users", code="permission_missing", status=403)
+    refused = member.client.send("GET", "/v1/users")
+    assert refused.status_code == 403
+    audit_of(acme.owner.client, refused.headers["Muster-Position"])
     await desk.open(f"{AUDIT}?actor={member.id}")
     await expect(desk.page.get_by_role("row", name="was refused to read users")).to_contain_text("Refused")
 

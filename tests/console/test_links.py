@@ -38,6 +38,7 @@ async def test_an_invitation_is_accepted(window: Desk, acme: Org, mailbox: Mailb
     await window.page.get_by_label("Password", exact=True).fill(password)
     await window.page.get_by_role("button", name="Accept").click()
     await expect(window.page.get_by_role("heading", name="Welcome, Chosen Name.")).to_be_visible()
+    assert await window.violations() == []
     await window.page.get_by_role("link", name="Sign in").click()
     await sign_in(window, acme.slug, user["email"], password)
     await expect(window.page).not_to_have_url(re.compile("sign-in"))

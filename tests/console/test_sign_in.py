@@ -30,11 +30,12 @@ async def test_the_printed_sign_ins_work(window: Desk, place: Place) -> None:
         await expect(window.page.get_by_role("heading", name="Users", level=1)).to_be_visible()
 
 
-async def test_a_member_is_told_what_is_missing_and_led_to_their_account(
-    window: Desk, acme: Org, member: Person
-) -> None:
-    await window.open("/sign-in")
+async def test_a_member_begins_at_their_account(window: Desk, acme: Org, member: Person) -> None:
+    await window.open(USERS)
     await sign_in(window, acme.slug, member.email, member.password)
+    await expect(window.page).to_have_url(re.compile(f"{ACCOUNT}$"))
+    await expect(window.page.get_by_role("heading", name="Your account")).to_be_visible()
+    await window.open(USERS)
     await expect(window.page.get_by_role("main")).to_contain_text("users.read")
     await window.page.get_by_role("main").get_by_role("link", name="Your account").click()
     await expect(window.page.get_by_role("heading", name="Your account")).to_be_visible()
@@ -67,7 +68,7 @@ async def test_nobody_is_led_to_another_site(window: Desk, acme: Org, member: Pe
         await window.page.context.clear_cookies()
         await window.open(f"/sign-in?next={target}")
         await sign_in(window, acme.slug, member.email, member.password)
-        await expect(window.page).to_have_url(re.compile(f"^{re.escape(window.console)}{USERS}$"))
+        await expect(window.page).to_have_url(re.compile(f"^{re.escape(window.console)}{ACCOUNT}$"))
 
 
 async def test_the_second_factor(window: Desk, acme: Org, member: Person) -> None:
@@ -76,6 +77,7 @@ async def test_the_second_factor(window: Desk, acme: Org, member: Person) -> Non
     await window.open(ACCOUNT)
     await sign_in(window, acme.slug, member.email, member.password)
     await expect(window.page.get_by_role("heading", name="Enter your code")).to_be_visible()
+    assert await window.violations() == []
     await window.open(USERS)  # half a session opens nothing else
     await expect(window.page.get_by_role("heading", name="Enter your code")).to_be_visible()
     await window.page.get_by_label("Code from your authenticator app").fill("000000")
@@ -111,11 +113,13 @@ async def test_enrollment_where_mfa_is_enforced(window: Desk, strict_org: Org) -
     await window.open(AUDIT)  # nothing else is open
     await expect(main.get_by_role("heading", name="Setup Multi Factor Authentication")).to_be_visible()
     await window.open(f"/sign-in/enroll?next={ACCOUNT}")
+    assert await window.violations() == []
     await main.get_by_role("button", name="Continue").click()
     app = Authenticator(await main.locator(".secret").inner_text())
     await main.get_by_label("Enter the first code that the app shows").fill(app.code())
     await main.get_by_role("button", name="Confirm").click()
     await expect(main.locator(".codes code")).to_have_count(10)
+    assert await window.violations() == []
     await main.get_by_role("link", name="Continue").click()
     await expect(window.page.get_by_role("heading", name="Your account")).to_be_visible()
     await expect(window.page.locator("#mfa .status")).to_have_text("Enabled")
@@ -173,6 +177,7 @@ async def test_own_factors(window: Desk, acme: Org, member: Person) -> None:
     await window.page.get_by_role("button", name="New recovery codes").click()
     fresh = window.dialog("New Recovery Codes")
     await expect(fresh.locator(".codes code")).to_have_count(10)
+    assert await window.violations() == []
     new = await fresh.locator(".codes code").all_inner_texts()
     assert not set(new) & set(old)
     await window.press(fresh, "Done")

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from services.console.gateway_client import Json, Problem
 from services.console.outcomes import refused
 from services.console.routes import add
-from services.console.visit import HOME, Visit, local
+from services.console.visit import Visit, local
 
 FORM = "form-factor"
 
@@ -48,7 +48,7 @@ async def activate(visit: Visit) -> Response:
 def _then(visit: Visit) -> str:
     """Where a sign-in goes on; "" in the dialog."""
     given = visit.form.text("next")
-    return (local(given) or HOME) if given else ""
+    return local(given) if given else ""
 
 
 def add_pages(app: FastAPI) -> None:

@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from services.console import texts
 from services.console.gateway_client import Caller, Json, Problem
 from services.console.routes import NEXT_STEP, add
-from services.console.visit import HOME, SIGN_IN, Visit, local
+from services.console.visit import SIGN_IN, START, Visit, local
 
 CODE, ENROLL = f"{SIGN_IN}/code", f"{SIGN_IN}/enroll"
 STEPS = {"otp": CODE, "enroll": ENROLL}
@@ -48,7 +48,7 @@ def go_on(visit: Visit, answer: Json) -> Response:
     """The browser holds the new token, and the next step follows."""
     then = _then(visit)
     step = STEPS.get(answer["next"])
-    keep = "" if then == HOME else f"?next={quote(then)}"
+    keep = "" if then == START else f"?next={quote(then)}"
     response = RedirectResponse(f"{step}{keep}" if step else then, 303)
     visit.console.cookies.sign_in(response, answer["token"], answer["session"]["expires_at"])
     return response
@@ -129,7 +129,7 @@ def _page(visit: Visit, problem: Problem | None = None) -> Response:
 
 def _then(visit: Visit) -> str:
     given = visit.form.text("next") or visit.request.query_params.get("next", "")
-    return local(given) if given else HOME
+    return local(given) if given else START
 
 
 def add_pages(app: FastAPI) -> None:
