@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from itertools import count
 
 from muster_contracts.events import Actor, Event
 from muster_contracts.users import InvitationVoided
@@ -27,41 +28,60 @@ from services.kit.telemetry import logger
 
 log = logger(__name__)
 SQL = named(__file__)
+Work = Callable[[str], Awaitable[None]]
 LOCK = 0x6D75_7377  # "musw"
 AT_ONCE = 8
 PAGE = 500
-GONE = ("half_sessions", "resets", "enrollments", "answers", "claims", "ended", "uses")
+PAGES = 40
+"""Of one kind in a round, at most: what comes in faster than it is written down must not hold up the rest."""
+GONE = ("half_sessions", "resets", "enrollments", "answers", "claims", "ended")
 EVERY_SECONDS = 20.0
 """Well within the minute in which an expiry is to be written."""
+ROUNDS_AN_HOUR = 180
 
 
 async def run(services: Services) -> None:
     """Sweep every now and then until cancelled."""
+    rounds = count()
 
     async def look() -> None:
-        await sweep(services)
+        await sweep(services, thorough=next(rounds) % ROUNDS_AN_HOUR == 0)
 
     await every(EVERY_SECONDS, "sweep", look)
 
 
-async def sweep(services: Services) -> None:
-    """One round; nothing where another process is at it."""
+async def sweep(services: Services, *, thorough: bool = True) -> None:
+    """One round; nothing where another process is at it.
+
+    Args:
+        services: of this process.
+        thorough: also look for what a rare race leaves, which reads a whole table.
+    """
     async with services.pool.acquire() as connection:
         if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK):
             return
         try:
-            people = [row["id"] for row in await connection.fetch(SQL["people"], PAGE)]
-            await _each(people, lambda user: _end_sessions(services, user))
-            links = [row["id"] for row in await connection.fetch(SQL["invitations"], PAGE)]
-            await _each(links, lambda link: _void_invitation(services, link))
-            for name in GONE:
+            await _all(connection, "people", lambda user: _end_sessions(services, user))
+            await _all(connection, "invitations", lambda link: _void_invitation(services, link))
+            for name in (*GONE, "uses") if thorough else GONE:
                 await connection.execute(SQL[name])
             await services.throttles.forget()
         finally:
             await connection.execute("SELECT pg_advisory_unlock($1)", LOCK)
 
 
-async def _each(ids: Sequence[str], work: Callable[[str], Awaitable[None]]) -> None:
+async def _all(connection: Connection, name: str, work: Work) -> None:
+    """Page after page while there are more; nobody comes twice in a round, whatever became of them."""
+    tried: list[str] = []
+    for _ in range(PAGES):
+        ids = [row["id"] for row in await connection.fetch(SQL[name], PAGE, tried)]
+        if not ids:
+            return
+        await _each(ids, work)
+        tried += ids
+
+
+async def _each(ids: Sequence[str], work: Work) -> None:
     """A few at once; one that does not get through comes again in the next round."""
     turns = asyncio.Semaphore(AT_ONCE)
 
@@ -73,6 +93,8 @@ async def _each(ids: Sequence[str], work: Callable[[str], Awaitable[None]]) -> N
                 return  # someone else was faster
             except Unavailable as error:
                 log.warning("not swept", id=id_, code_=error.code)
+            except Exception:  # what is wrong with one must not keep all that comes after
+                log.exception("not swept", id=id_)
 
     await asyncio.gather(*(one(id_) for id_ in ids))
 

@@ -1,16 +1,23 @@
 -- name: people
--- Who has a session that is over: absolutely, or not used for too long.
-SELECT s."user" AS id
-FROM sessions s
-JOIN organizations o ON o.id = s.org
-LEFT JOIN session_use use ON use.session = s.id
-WHERE least(
-    s.expires_at,
-    s.created_at + make_interval(secs => o.session_absolute_seconds),
-    coalesce(use.last_seen_at, s.created_at) + make_interval(secs => o.session_idle_seconds)
-) <= now()
-GROUP BY 1
-LIMIT $1;
+-- Who has a session that is over. Each organization has times of its own: of its sessions only those are looked at
+-- that are older than the shorter one, by index `sessions_by_age`.
+(SELECT aged."user" AS id
+ FROM organizations o
+ CROSS JOIN LATERAL (
+    SELECT s."user"
+    FROM sessions s
+    LEFT JOIN session_use use ON use.session = s.id
+    WHERE s.org = o.id
+      AND s.created_at <= now() - make_interval(secs => least(o.session_idle_seconds, o.session_absolute_seconds))
+      AND (coalesce(use.last_seen_at, s.created_at) <= now() - make_interval(secs => o.session_idle_seconds)
+           OR s.created_at <= now() - make_interval(secs => o.session_absolute_seconds))
+      AND s."user" <> ALL($2::text[])
+    ORDER BY s.created_at
+    LIMIT $1
+ ) aged
+ LIMIT $1)
+UNION
+(SELECT "user" FROM sessions WHERE expires_at <= now() AND "user" <> ALL($2::text[]) ORDER BY expires_at LIMIT $1);
 
 -- name: over
 SELECT s.id, least(s.expires_at, s.created_at + make_interval(secs => o.session_absolute_seconds)) <= now() AS expired
@@ -25,7 +32,8 @@ WHERE s."user" = $1
   ) <= now();
 
 -- name: invitations
-SELECT id, "user" FROM links WHERE kind = 'invitation' AND expires_at <= now() LIMIT $1;
+SELECT id FROM links WHERE kind = 'invitation' AND expires_at <= now() AND id <> ALL($2::text[])
+ORDER BY expires_at LIMIT $1;
 
 -- name: invitation
 SELECT l.org, l."user", now() AS now, (SELECT version FROM heads WHERE id = l."user") AS version

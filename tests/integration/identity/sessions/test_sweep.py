@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
 from services.identity.app import open_services
 from services.identity.routes import Services
-from services.identity.sessions.sweep import sweep
+from services.identity.sessions import sweep as sweeping
+from services.identity.sessions.sweep import PAGE, SQL, sweep
 from tests.support.identity import Org, Place, running_identity
 from tests.support.servers import PostgresServer
 from tests.support.signing_in import events_of, link_of, signed_in, unit_of_last
@@ -45,7 +47,11 @@ async def swept(services: Services, query: str, *args: Any) -> None:
     [
         ("UPDATE sessions SET expires_at = now() WHERE id = $1", "expired"),
         ("UPDATE sessions SET created_at = now() - interval '31 days' WHERE id = $1", "expired"),
-        ("UPDATE session_use SET last_seen_at = now() - interval '13 h' WHERE session = $1", "idle"),
+        (
+            """WITH begun AS (UPDATE sessions SET created_at = now() - interval '14 h' WHERE id = $1)
+            UPDATE session_use SET last_seen_at = now() - interval '13 h' WHERE session = $1""",
+            "idle",
+        ),
     ],
 )
 async def test_a_session_that_is_over_is_refused_at_once_and_its_end_is_written(
@@ -142,3 +148,81 @@ async def test_several_sweepers_at_once_write_each_end_once(
         assert await events_of(place, session) == [
             "session.started", "ip_rule.granted", "session.ended", "ip_rule.revoked",
         ]  # fmt: skip
+
+
+async def test_one_that_fails_holds_up_nobody() -> None:
+    done: list[str] = []
+
+    async def work(id_: str) -> None:
+        if id_ == "two":
+            raise ZeroDivisionError
+        done.append(id_)
+
+    await sweeping._each(["one", "two", "three"], work)
+    assert done == ["one", "three"]
+
+
+async def test_a_round_writes_more_than_a_page_of_ends(
+    place: Place, org: Org, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeping, "PAGE", 2)
+    people = [await place.person(org, f"many{number}") for number in range(5)]
+    for person in people:
+        await signed_in(place, org, person)
+    ids = [person.id for person in people]
+    async with place.identity.pool.acquire() as connection:
+        await connection.execute(
+            "SELECT pg_advisory_lock($1)", sweeping.LOCK
+        )  # the process has a sweeper as well
+        try:
+            await connection.execute(
+                'UPDATE sessions SET expires_at = now() WHERE "user" = ANY($1::text[])', ids
+            )
+            await sweeping._all(connection, "people", lambda user: sweeping._end_sessions(services, user))
+        finally:
+            await connection.execute("SELECT pg_advisory_unlock($1)", sweeping.LOCK)
+        left = 'SELECT count(*) FROM sessions WHERE "user" = ANY($1::text[])'
+        assert await connection.fetchval(left, ids) == 0
+
+
+async def test_a_session_that_is_over_is_found_without_reading_those_that_are_not(
+    place: Place, org: Org
+) -> None:
+    async with place.identity.pool.acquire() as connection, _undone(connection):
+        await connection.execute(
+            'INSERT INTO sessions (id, org, "user", amr, created_at, expires_at, version)'
+            " SELECT 'ses_' || n, $1, 'usr_' || n, '{pwd}', now() - n * interval '1 s', now() + interval '9 d', 1"
+            " FROM generate_series(1, 20000) n",
+            org.id,
+        )
+        await connection.execute(
+            "UPDATE organizations SET session_idle_seconds = 19990 WHERE id = $1", org.id
+        )
+        await connection.execute("ANALYZE sessions")
+        found = await connection.fetch(SQL["people"], PAGE, ["usr_19995"])
+        assert {row["id"] for row in found} == {f"usr_{n}" for n in range(19990, 20001)} - {"usr_19995"}
+        plan = await connection.fetch("EXPLAIN " + SQL["people"], PAGE, [])
+    text = "\n".join(row[0] for row in plan)
+    assert "sessions_by_age" in text
+    assert "sessions_by_end" in text
+    assert "Seq Scan on sessions" not in text
+
+
+async def test_the_rows_that_only_a_race_leaves_wait_for_a_thorough_round(
+    place: Place, services: Services
+) -> None:
+    pool = place.identity.pool
+    await pool.execute("INSERT INTO session_use (session, last_seen_at) VALUES ('ses_raced', now())")
+    await sweep(services, thorough=False)
+    assert await pool.fetchval("SELECT EXISTS (SELECT FROM session_use WHERE session = 'ses_raced')")
+    await swept(services, "SELECT NOT EXISTS (SELECT FROM session_use WHERE session = 'ses_raced')")
+
+
+@asynccontextmanager
+async def _undone(connection: Any) -> AsyncIterator[None]:
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        yield
+    finally:
+        await transaction.rollback()
