@@ -61,6 +61,13 @@ class Directory:
         """
         self._remember(await self._write(connection, users, publish))
 
+    async def write_all(self, connection: Connection, publish: Publish) -> None:
+        """Write everybody, for a topic that is empty; tombstones are not missed there."""
+        after = ""
+        while users := [row["id"] for row in await connection.fetch(SQL["everybody"], after, CHUNK)]:
+            await self._write(connection, users, publish)
+            after = users[-1]
+
     async def write_again(self, connection: Connection, publish: Publish) -> None:
         """Write what is due once more."""
         while self._again and self._again[0][0] <= time.monotonic():

@@ -13,3 +13,6 @@ SELECT DISTINCT stream FROM events WHERE position > $1 AND position <= $2 AND st
 SELECT stream, org FROM events
 WHERE type = 'user.deleted' AND recorded_at > now() - make_interval(days => $2) AND position <= $1
 ORDER BY position;
+
+-- name: everybody
+SELECT id FROM users WHERE id > $1 ORDER BY id LIMIT $2;

@@ -106,6 +106,11 @@ async def read_stream(
     )
 
 
+async def position_before(connection: Connection, milliseconds: int) -> int:
+    """The last position that was recorded longer ago than that; 0 where all is younger."""
+    return await connection.fetchval(SQL["position_before"], milliseconds / 1000) or 0
+
+
 async def envelopes(connection: Connection, keys: PersonKeys, rows: Sequence[Record]) -> list[Envelope]:
     """Return the events in these rows of `events`; raises UnreadableEvent as `read` does."""
     owners = {row[column] for row in rows for column in ("target_key", "actor_key")} - {None}

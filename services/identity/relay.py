@@ -14,6 +14,7 @@ from dataclasses import asdict
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 from muster_contracts.envelope import to_record
+from muster_contracts.topics import WEEK_MS
 
 from services.identity import log
 from services.identity.directory import Directory
@@ -49,6 +50,11 @@ class IdentityLog(Source):
         """Refuse to go on with a wrong master key, then write the directory around the cursor again."""
         await self._keys.check_canary(connection)
         await self._directory.begin(connection, after, publish)
+
+    async def refill(self, connection: Connection, publish: Publish) -> int:
+        """Write the whole directory; what Kafka would still keep of the log follows from there on."""
+        await self._directory.write_all(connection, publish)
+        return await log.position_before(connection, WEEK_MS)
 
     async def after_publish(
         self, connection: Connection, page: Sequence[Positioned], publish: Publish

@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 from aiokafka.partitioner import DefaultPartitioner
+from aiokafka.protocol.metadata import MetadataRequest
 from muster_contracts.envelope import Record
 
 BATCH_BYTES = 1_048_576
@@ -28,6 +29,10 @@ PROBE_SECONDS = 2.0
 
 class TopicMissing(Exception):
     """Kafka does not know the topic; `muster migrate` creates it."""
+
+
+class KafkaReplaced(Exception):
+    """Another cluster answers than before: what Kafka held is gone."""
 
 
 class Place(NamedTuple):
@@ -48,6 +53,26 @@ class Publisher:
     def waiting_seconds(self) -> float:
         """For how long the oldest batch has waited for its acknowledgement; 0 when none is under way."""
         return 0.0 if self._since is None else time.monotonic() - self._since
+
+    async def cluster(self) -> str:
+        """The id of the cluster that is published to.
+
+        Raises:
+            aiokafka.errors.KafkaError: none answers.
+        """
+        if cluster := await cluster_of(self._producer.client):
+            return cluster
+        raise KafkaConnectionError("no broker answers")
+
+    async def check_cluster(self, cluster: str) -> None:
+        """Cut this publisher off when another cluster answers, whatever it still holds.
+
+        Raises:
+            KafkaReplaced: it did.
+        """
+        if await cluster_of(self._producer.client) not in (None, cluster):
+            await _cut_off(self._producer)
+            raise KafkaReplaced("another Kafka answers than the one that was published to")
 
     async def publish(self, records: Sequence[Record]) -> None:
         """Return when every record is acknowledged; those of one key arrive in the order given.
@@ -131,20 +156,51 @@ async def _discard(producer: Any) -> None:
     with contextlib.suppress(Exception):
         await asyncio.wait_for(producer.stop(), CLOSE_SECONDS)
         return
+    await _cut_off(producer)
+
+
+async def _cut_off(producer: Any) -> None:
     with contextlib.suppress(Exception):
         await producer._sender.close()  # noqa: SLF001 (no public way ends it)
     with contextlib.suppress(Exception):
         await producer.client.close()
 
 
-async def reachable(bootstrap: str) -> bool:
-    """Whether a broker answers now."""
+async def cluster_of(client: Any) -> str | None:
+    """The id of the cluster that a client of aiokafka is connected to; None while none answers.
+
+    It is the only thing that tells that Kafka lost its data: to producers and consumers, topics that were made
+    anew look like the old ones.
+    """
+    node = client.get_random_node()
+    if node is None:
+        return None
+    # Never cancelled: a client that is interrupted while it connects loses the connection without closing it.
+    asking: asyncio.Future[Any] = asyncio.ensure_future(client.send(node, MetadataRequest([])))
+    asking.add_done_callback(_heard)
+    await asyncio.wait({asking}, timeout=PROBE_SECONDS)
+    with contextlib.suppress(KafkaError, OSError, TimeoutError, asyncio.InvalidStateError):
+        return asking.result().cluster_id
+    return None
+
+
+def _heard(asked: asyncio.Future[Any]) -> None:
+    if not asked.cancelled():
+        asked.exception()
+
+
+async def cluster_at(bootstrap: str) -> str | None:
+    """The id of the cluster that answers there now; None while none does."""
     client: Any = AIOKafkaClient(bootstrap_servers=bootstrap, client_id="probe", request_timeout_ms=2000)
     try:
         await asyncio.wait_for(client.bootstrap(), PROBE_SECONDS)
+        return await cluster_of(client)
     except (KafkaError, OSError, TimeoutError):
-        return False
-    else:
-        return True
+        return None
     finally:
         await client.close()
+
+
+async def reachable(bootstrap: str) -> bool:
+    """Whether a broker answers now."""
+    return await cluster_at(bootstrap) is not None

@@ -7,7 +7,9 @@ one group may run; a repeat after a crash or a rebalance is skipped by its offse
     consumer = Consumer(settings.kafka.bootstrap, ("muster.users",), "notifier", pool, apply)
     task = asyncio.create_task(consumer.run())      # cancel it to stop
 
-Source and sink: tables `offsets` and `parked` (`consumer.sql`).
+Offsets are those of one cluster: a Kafka that lost its data is read from its beginning.
+
+Source and sink: tables `offsets` and `parked` (`consumer.sql`, `consumer_cluster.sql`).
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from faststream import AckPolicy, BaseMiddleware
 from faststream.kafka import KafkaBroker, KafkaMessage
 
 from services.kit import parked
+from services.kit.broker import KafkaReplaced, cluster_at, cluster_of
 from services.kit.parked import DATA_ERRORS, Decoded, Raw, decode, describe
 from services.kit.postgres import Connection, Pool
 from services.kit.telemetry import logger
@@ -80,6 +83,8 @@ class Consumer:
         self._apply = apply
         self._committed = committed or (lambda: None)
         self._consumer: Any = None
+        self._cluster = ""
+        self._replaced = asyncio.Event()
 
     async def run(self) -> None:
         """Read until cancelled; Kafka and the database may come and go."""
@@ -114,7 +119,9 @@ class Consumer:
 
     async def done(self) -> dict[tuple[str, int], int]:
         """The next offset to apply of each partition that was ever read, by any process of the group."""
-        rows = await self._pool.fetch("SELECT topic, partition, next_offset FROM offsets")
+        rows = await self._pool.fetch(
+            "SELECT topic, partition, next_offset FROM offsets WHERE cluster IN ('', $1)", self._cluster
+        )
         return {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
 
     async def process(self, records: Sequence[Raw]) -> None:
@@ -136,13 +143,13 @@ class Consumer:
         self._committed()
 
     async def _batch(self, connection: Connection, records: Sequence[Raw], apply: Apply) -> None:
-        fresh = await _fresh(connection, records)
+        fresh = await _fresh(connection, records, self._cluster)
         good, bad = decode(fresh)
         if good:
             await apply(connection, good)
         if bad:
             await _park(connection, bad)
-        await _advance(connection, fresh)
+        await _advance(connection, fresh, self._cluster)
 
     async def _one_by_one(self, connection: Connection, records: Sequence[Decoded]) -> None:
         for record in records:
@@ -168,11 +175,16 @@ class Consumer:
             await asyncio.sleep(RECONNECT_SECONDS)
 
     async def _session(self) -> None:
+        cluster = await cluster_at(self._bootstrap)
+        if cluster is None:
+            raise KafkaError("no broker answers")
+        self._cluster = cluster
+        self._replaced.clear()
         broker, subscriber = self._declare()
         try:
             await broker.start()
             self._consumer = subscriber.consumer
-            await asyncio.Event().wait()
+            await self._replaced.wait()
         finally:
             self._consumer = None
             await broker.stop()
@@ -191,11 +203,23 @@ class Consumer:
         )  # fmt: skip
 
         async def handle(msg: KafkaMessage) -> None:
+            await self._check_cluster(subscriber.consumer)
             batch: Any = msg.raw_message  # the true batch, put there by _parser
             await self.process([_raw(record) for record in batch])
 
         subscriber(handle)
         return broker, subscriber
+
+    async def _check_cluster(self, consumer: Any) -> None:
+        """Ask who sent this batch: what a replaced Kafka holds is not what was read under the same offsets.
+
+        Raises:
+            KafkaReplaced: it does not count as read, and the next session begins with the new cluster.
+        """
+        cluster = await cluster_of(consumer._client)  # noqa: SLF001 (no public way asks for it)
+        if cluster not in (None, self._cluster):
+            self._replaced.set()
+            raise KafkaReplaced("the next session begins with it")
 
     async def _retry(self) -> None:
         while True:
@@ -260,10 +284,11 @@ async def _park(connection: Connection, poison: list[tuple[Raw, Exception]]) -> 
     await parked.park(connection, poison)
 
 
-async def _fresh(connection: Connection, records: Sequence[Raw]) -> list[Raw]:
+async def _fresh(connection: Connection, records: Sequence[Raw], cluster: str) -> list[Raw]:
     """Those not seen before; locks their partitions, so that two processes never apply the same one.
 
-    A record before the known offset that is newer than all seen belongs to a topic that was made anew.
+    What is known of another cluster says nothing of this one. A record before the known offset that is newer than
+    all seen belongs to a topic that was made anew.
     """
     places = sorted({(raw.topic, raw.partition) for raw in records if raw.partition is not None})
     if not places:
@@ -273,7 +298,12 @@ async def _fresh(connection: Connection, records: Sequence[Raw]) -> list[Raw]:
     if len(rows) < len(places):
         await connection.execute(_FIRST, topics, partitions)
         rows = await connection.fetch(_LOCK, topics, partitions)
-    known = {(row["topic"], row["partition"]): (row["next_offset"], row["newest_ms"]) for row in rows}
+    known = {
+        (row["topic"], row["partition"]): (row["next_offset"], row["newest_ms"])
+        if row["cluster"] in ("", cluster)
+        else (0, 0)
+        for row in rows
+    }
     return [raw for raw in records if _is_fresh(raw, known)]
 
 
@@ -284,7 +314,7 @@ def _is_fresh(raw: Raw, known: Mapping[tuple[str, int], tuple[int, int]]) -> boo
     return (raw.offset or 0) >= next_offset or (raw.timestamp_ms or 0) > newest_ms
 
 
-async def _advance(connection: Connection, fresh: Sequence[Raw]) -> None:
+async def _advance(connection: Connection, fresh: Sequence[Raw], cluster: str) -> None:
     by_place: dict[tuple[str, int], list[Raw]] = defaultdict(list)
     for raw in fresh:
         if raw.partition is not None:
@@ -295,6 +325,7 @@ async def _advance(connection: Connection, fresh: Sequence[Raw]) -> None:
         [partition for _, partition in by_place],
         [max(raw.offset or 0 for raw in raws) + 1 for raws in by_place.values()],
         [max(raw.timestamp_ms or 0 for raw in raws) for raws in by_place.values()],
+        cluster,
     )
 
 
@@ -309,7 +340,8 @@ _FIRST = (
     " ORDER BY topic, partition ON CONFLICT DO NOTHING"
 )
 _ADVANCE = (
-    "UPDATE offsets o SET next_offset = p.next_offset, newest_ms = greatest(o.newest_ms, p.newest_ms)"
+    "UPDATE offsets o SET next_offset = p.next_offset, cluster = $5, newest_ms = CASE"
+    "  WHEN o.cluster IN ('', $5) THEN greatest(o.newest_ms, p.newest_ms) ELSE p.newest_ms END"
     " FROM unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[])"
     "  AS p (topic, partition, next_offset, newest_ms)"
     " WHERE o.topic = p.topic AND o.partition = p.partition"

@@ -1,7 +1,8 @@
 """Publishes a log to Kafka: one leader, in order, and its cursor moves only over what is acknowledged.
 
 A restart may repeat, never skip; consumers drop repeats by the event's id. Each service says with a `Source`
-what its log is, and has a table `relay_cursor(name, position, epoch)`, written here only.
+what its log is, and has a table `relay_cursor(name, position, epoch, cluster)`, written here only. A Kafka that
+lost its data is another cluster: what is still to be read there is published to it once more.
 
     relay = Relay(url, bootstrap, source, name="identity")
     async with relay.running(): ...
@@ -28,6 +29,7 @@ log = logger(__name__)
 
 PAGE = 1000
 POLL_SECONDS = 1.0
+CLUSTER_SECONDS = 0.25
 STUCK_SECONDS = 5.0
 STOP_SECONDS = 5.0
 BACKOFF_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
@@ -55,6 +57,10 @@ class Source(Protocol):
 
     async def on_idle(self, connection: Connection, publish: Publish) -> None:
         """Do what is due; called at least every second while the log is published to its end."""
+
+    async def refill(self, connection: Connection, publish: Publish) -> int:
+        """Kafka is empty: publish what no later page will, and return the position after which to begin."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +93,8 @@ class Cursor:
     name: str
     position: int
     epoch: int
+    cluster: str | None
+    """Of the Kafka that holds what is published; None before there was one."""
 
     async def move(self, connection: Connection, position: int) -> None:
         """Move to `position`.
@@ -95,24 +103,30 @@ class Cursor:
             LeadershipLost: another process has taken over since.
         """
         moved = await connection.execute(
-            "UPDATE relay_cursor SET position = $3 WHERE name = $1 AND epoch = $2",
+            "UPDATE relay_cursor SET position = $3, cluster = $4 WHERE name = $1 AND epoch = $2",
             self.name,
             self.epoch,
             position,
+            self.cluster,
         )
         if moved != "UPDATE 1":
             raise LeadershipLost("another relay has taken the cursor over")
         self.position = position
+
+    async def begin_anew(self, connection: Connection, position: int, cluster: str) -> None:
+        """Go on from `position` on a Kafka that holds nothing yet; raises LeadershipLost."""
+        self.cluster = cluster
+        await self.move(connection, position)
 
 
 async def take_over(connection: Connection, name: str) -> Cursor:
     """Raise the epoch of a cursor, so that no earlier leader can move it, and return it."""
     [row] = await connection.fetch(
         "INSERT INTO relay_cursor AS c (name, position, epoch) VALUES ($1, 0, 1) "
-        "ON CONFLICT (name) DO UPDATE SET epoch = c.epoch + 1 RETURNING position, epoch",
+        "ON CONFLICT (name) DO UPDATE SET epoch = c.epoch + 1 RETURNING position, epoch, cluster",
         name,
     )
-    return Cursor(name, row["position"], row["epoch"])
+    return Cursor(name, row["position"], row["epoch"], row["cluster"])
 
 
 class Relay:
@@ -206,11 +220,20 @@ class Relay:
                 cursor = await take_over(me.connection, self._name)
                 self._role, self._cursor, self._publisher = LEADING, cursor, publisher
                 log.info("leading", relay=self._name, position=cursor.position, epoch=cursor.epoch)
-                await _first(me.hold(), self._publish_all(connection, publisher.publish, cursor))
+                cluster = await publisher.cluster()
+                await _first(
+                    me.hold(),
+                    _same_cluster(publisher, cluster),
+                    self._publish_all(connection, publisher.publish, cursor, cluster),
+                )
         finally:
             connection.terminate()
 
-    async def _publish_all(self, connection: Connection, publish: Publish, cursor: Cursor) -> None:
+    async def _publish_all(
+        self, connection: Connection, publish: Publish, cursor: Cursor, cluster: str
+    ) -> None:
+        if cluster != cursor.cluster:
+            await self._fill(connection, publish, cursor, cluster)
         await self._source.on_lead(connection, cursor.position, publish)
         while not self._stop.is_set():
             self._wake.clear()
@@ -226,6 +249,14 @@ class Relay:
                 await self._source.on_idle(connection, publish)
                 await _wait(self._wake, POLL_SECONDS)
 
+    async def _fill(self, connection: Connection, publish: Publish, cursor: Cursor, cluster: str) -> None:
+        """Go on with a cluster that holds nothing of ours yet; after another one it is filled again."""
+        position = cursor.position
+        if cursor.cluster is not None:
+            log.warning("Kafka was replaced, publishing again", relay=self._name, position=position)
+            position = min(position, await self._source.refill(connection, publish))
+        await cursor.begin_anew(connection, position, cluster)
+
     def _notified(self, *_: Any) -> None:
         self._wake.set()
 
@@ -235,6 +266,17 @@ class Relay:
         # The first line only: what a database adds below it may quote a row.
         self._problem = f"{type(error).__name__}: {error}".splitlines()[0][:300]
         log.error("relay ended", relay=self._name, problem=self._problem, failures=self._failures)
+
+
+async def _same_cluster(publisher: Publisher, cluster: str) -> None:
+    """Watch that Kafka is not replaced under a page that waits for it, which would overtake the refill there.
+
+    Raises:
+        KafkaReplaced: it was; the publisher is cut off before anything of the page can arrive.
+    """
+    while True:
+        await asyncio.sleep(CLUSTER_SECONDS)
+        await publisher.check_cluster(cluster)
 
 
 async def _first(*works: Coroutine[Any, Any, None]) -> None:

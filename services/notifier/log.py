@@ -13,12 +13,13 @@ from datetime import datetime, timedelta
 from muster_contracts.envelope import Envelope, Record, to_record
 from muster_contracts.events import Actor, Data, Event, Stamp
 from muster_contracts.personal import Parts, join, split
+from muster_contracts.topics import WEEK_MS
 
 from services.kit.ids import new_id
 from services.kit.persons import PersonKeys
 from services.kit.postgres import Connection, Pool
 from services.kit.postgres import Record as Row
-from services.kit.relay import Source
+from services.kit.relay import Publish, Source
 from services.kit.sealing import Sealer
 from services.kit.sql import named
 from services.notifier.reactions import Cause
@@ -97,6 +98,10 @@ class Log(Source):
         sealers = await self._persons.fetch(persons)
         rows = [_row(entry, part, sealers) for entry, part in zip(entries, parts, strict=True)]
         await connection.execute(SQL["append"], *map(list, zip(*rows, strict=True)))
+
+    async def refill(self, connection: Connection, publish: Publish) -> int:  # noqa: ARG002 (it is all in the log)
+        """All that Kafka would still keep is in the pages of the last week."""
+        return await connection.fetchval(SQL["position_before"], timedelta(milliseconds=WEEK_MS)) or 0
 
     async def read(self, connection: Connection, after: int, limit: int) -> list[tuple[int, Record]]:
         rows = await connection.fetch(SQL["read"], after, limit)

@@ -36,3 +36,6 @@ RETURNING id;
 
 -- name: prune
 DELETE FROM log WHERE at < now() - $2::interval AND position <= (SELECT position FROM relay_cursor WHERE name = $1);
+
+-- name: position_before
+SELECT position FROM log WHERE at < now() - $1::interval ORDER BY position DESC LIMIT 1;

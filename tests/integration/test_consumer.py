@@ -22,6 +22,7 @@ from tests.support.servers import KafkaServer
 
 TABLES = (
     Path("services/kit/consumer.sql").read_text("utf-8")
+    + Path("services/kit/consumer_cluster.sql").read_text("utf-8")
     + """
 CREATE TABLE effect (id text NOT NULL, amount integer NOT NULL CHECK (amount < 1000));
 """
