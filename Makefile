@@ -24,6 +24,9 @@ test: setup-dev  ## Run all tests on real servers, or those of T=path
 bench: setup-dev  ## Print the table of figures, on servers of its own; N="http audit" for some of them
 	@$(PY) -m tests.bench $(N)
 
+faults: setup-dev  ## Try hard to break what it promises: the long form (2 hours) of tests/faults
+	@FAULTS=long $(PY) -m pytest --timeout 0 tests/faults
+
 lint: setup-dev  ## Check style, and which module may import which
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .

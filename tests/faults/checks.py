@@ -91,7 +91,8 @@ def there_is_no_ghost(history: History, evidence: Evidence) -> Findings:
     }
     for unit in evidence.units().values():
         first = unit[0]
-        if first.correlation_id in history.others or _is_made_by_hand(first):
+        others = history.others | (evidence.asked - asked.keys())
+        if first.correlation_id in others or _is_made_by_hand(first):
             continue
         if first.correlation_id not in asked:
             yield f"{first.type} at {first.position} was asked for by nobody"
@@ -233,6 +234,10 @@ def kafka_holds_every_event_in_order(_: History, evidence: Evidence) -> Findings
             yield f"{len(ghosts)} events on Kafka are not in the log: {sorted(ghosts)[:3]}"
         if not evidence.disordered:
             yield from _in_order(first, log)
+
+
+def _is_foreign(record: Read, evidence: Evidence) -> bool:
+    return bool(evidence.foreign) and record.headers.get("ce_id", "") in {"", *evidence.foreign}
 
 
 def _in_order(first: dict[str, Read], log: dict[str, int]) -> Findings:

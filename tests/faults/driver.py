@@ -61,7 +61,7 @@ async def make_world(ground: Ground, *, calm: int = 3, duels: int = 2) -> World:
 @asynccontextmanager
 async def load(ground: Ground, world: World, seed: int, rate: float = 160.0) -> AsyncIterator[History]:
     """Callers at work until the end of the block, at most `rate` commands a second together."""
-    history, stop = History(seed), asyncio.Event()
+    history, stop = ground.history(seed), asyncio.Event()
     callers = [
         Caller(ground, world, history, stop, random.Random(f"{seed}:{n}"), n, CALLERS / rate)
         for n in range(CALLERS)

@@ -47,6 +47,8 @@ class Evidence:
     """What had not come to an end when the time was over."""
     answers_lost: int = 0
     """How many answers of the mail server may not have been written down, since somebody died or was away."""
+    asked: set[str] = field(default_factory=set)
+    """Request ids of every history on this ground."""
     disordered: bool = False
     """Whether a test made the relay swap records on purpose: then Kafka's order proves nothing."""
     foreign: set[str] = field(default_factory=set)
@@ -98,6 +100,7 @@ async def gather(ground: Ground, seconds: float = REST_SECONDS) -> Evidence:
             kills=await notifier.fetch("SELECT * FROM kills"),
             deliveries=list(ground.mail.deliveries),
             unrest=unrest,
+            asked=set[str]().union(*(history.requests() for history in ground.histories)),
             answers_lost=ground.lost_answers(),
         )
 

@@ -38,6 +38,7 @@ from services.identity.bootstrap import open_identity, prepare
 from services.kit import topics
 from services.kit.settings import Settings, load
 from services.notifier import courier
+from tests.faults.history import History
 from tests.faults.inject.mistakes import PREPARED
 from tests.faults.inject.tuning import SMTP_SECONDS
 from tests.faults.mail_server import MailServer
@@ -83,10 +84,10 @@ class Servers:
         await asyncio.to_thread(process.wait)
 
     def wipe_kafka(self) -> None:
-        """Kill the broker and put a newly formatted one in its place: a new cluster that knows no topic."""
+        """Kill the broker and put a newly formatted one in its place: another cluster, which knows no topic."""
         self.kafka.kill()
         shutil.rmtree(self.kafka.server.data)
-        shutil.copytree(self.folder / "kafka.formatted", self.kafka.server.data)
+        self.kafka.server.format()
 
 
 @contextmanager
@@ -98,7 +99,6 @@ def open_servers() -> Iterator[Servers]:
     kafka = Kafka(folder / "kafka", *ports[1:])
     servers = [Process(postgres, folder / "postgres.log"), Process(kafka, folder / "kafka.log")]
     try:
-        shutil.copytree(folder / "kafka", folder / "kafka.formatted")
         for server in servers:
             server.start()
         database = PostgresServer("127.0.0.1", ports[0], SUPERUSER, postgres.password)
@@ -127,7 +127,8 @@ class Ground:
     pids: dict[str, int] = field(default_factory=dict)
     kills: Counter[str] = field(default_factory=Counter)
     deaths: Counter[str] = field(default_factory=Counter)
-    frozen: set[str] = field(default_factory=set)
+    histories: list[History] = field(default_factory=list)
+    """Of all that was asked here, by one test after the other."""
     _nursery: Any = None
     _closing: bool = False
 
@@ -155,12 +156,10 @@ class Ground:
         """SIGSTOP now, SIGCONT at the end of the block."""
         pid = self.pids[name]
         os.kill(pid, signal.SIGSTOP)
-        self.frozen.add(name)
         self.kills[f"{name.partition('-')[0]} frozen"] += 1
         try:
             yield
         finally:
-            self.frozen.discard(name)
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
 
@@ -184,6 +183,10 @@ class Ground:
         path = self.folder / "hits"
         lines = path.read_text("utf-8").splitlines() if path.exists() else []
         return Counter(line.split()[0] for line in lines) + self.mail.hits
+
+    def history(self, seed: int) -> History:
+        self.histories.append(History(seed))
+        return self.histories[-1]
 
     def lost_answers(self) -> int:
         """How many mails at most were sent without that being written down: one for each connection of a courier."""

@@ -66,6 +66,9 @@ class History:
     others: set[str] = field(default_factory=set)
     """Request ids of sign-ins, which change things too, and whose answers are not compared."""
 
+    def requests(self) -> set[str]:
+        return self.others | {attempt.request_id for command in self.commands for attempt in command.attempts}
+
     @property
     def acknowledged(self) -> int:
         return sum(bool(command.answered) for command in self.commands)

@@ -11,7 +11,9 @@ from contextlib import AsyncExitStack
 
 import aiohttp
 import pytest
+from muster_contracts.topics import ALL
 
+from services.kit import topics
 from services.kit.postgres import connect
 from tests.faults.checks import check
 from tests.faults.driver import load, make_world
@@ -19,7 +21,7 @@ from tests.faults.evidence import Evidence, gather
 from tests.faults.ground import Ground
 from tests.faults.history import History
 from tests.faults.mail_server import MOODS
-from tests.faults.report import SEED, Report, either
+from tests.faults.report import LONG, SEED, Report, either
 
 FROZEN_SECONDS = either(20, 10)
 KAFKA_AWAY_SECONDS = either(60, 4)
@@ -29,6 +31,7 @@ CALM_SECONDS = either(5, 1.5)
 HITS = int(either(8, 2))
 
 pytestmark = pytest.mark.timeout(900)
+long = pytest.mark.skipif(not LONG, reason="in the long form only: make faults")
 
 
 async def under(
@@ -61,6 +64,7 @@ async def test_of_two_a_second_one_takes_over_from_a_frozen_one(ground: Ground, 
     await under(ground, report, f"frozen for {FROZEN_SECONDS:.0f} s", freeze)
 
 
+@long
 async def test_nobody_waits_for_a_writer_that_froze_in_the_middle_of_a_commit(
     ground: Ground, report: Report
 ) -> None:
@@ -87,6 +91,7 @@ async def test_kafka_may_be_away(ground: Ground, report: Report) -> None:
     await under(ground, report, f"Kafka away for {KAFKA_AWAY_SECONDS:.0f} s", stop)
 
 
+@long
 async def test_kafka_may_be_killed(ground: Ground, report: Report) -> None:
     async def kill(_history: History) -> None:
         for _ in range(KAFKA_KILLS):
@@ -123,6 +128,18 @@ async def test_the_mail_server_may_have_any_mood(ground: Ground, report: Report)
 
     await under(ground, report, "moods of the mail server", bad_days)
     report.hit(ground.hits())
+
+
+async def test_kafka_may_lose_everything(ground: Ground, report: Report) -> None:
+    """The data of Kafka is wiped under the load: what is of this week is published again, in order."""
+
+    async def wipe(_history: History) -> None:
+        await asyncio.to_thread(ground.servers.wipe_kafka)
+        await asyncio.to_thread(ground.servers.kafka.start)
+        await topics.create(ground.servers.bootstrap, ALL)
+        await asyncio.sleep(CALM_SECONDS)
+
+    await under(ground, report, "Kafka wiped", wipe)
 
 
 async def _leading(ground: Ground) -> str:

@@ -29,7 +29,7 @@ async def ground(servers: Servers) -> AsyncIterator[Ground]:
 
 
 def races(ground: Ground) -> Races:
-    return Races(ground, History(SEED), random.Random(SEED), "gateway")
+    return Races(ground, ground.history(SEED), random.Random(SEED), "gateway")
 
 
 async def settle(ground: Ground, history: History, report: Report, name: str) -> None:

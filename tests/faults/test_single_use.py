@@ -12,7 +12,7 @@ import pytest
 
 from tests.faults.driver import Asker
 from tests.faults.ground import Ground, Servers, open_ground
-from tests.faults.history import Attempt, History
+from tests.faults.history import Attempt
 from tests.faults.report import SEED, Report, either
 from tests.support.identity import Org
 from tests.support.signing_in import App, link_of
@@ -33,7 +33,7 @@ async def ground(servers: Servers) -> AsyncIterator[Ground]:
 
 @pytest.fixture
 def ask(ground: Ground) -> Asker:
-    return Asker(ground, History(SEED), random.Random(SEED))
+    return Asker(ground, ground.history(SEED), random.Random(SEED))
 
 
 async def _fifty(ask: Asker, method: str, path: str, token: str | None, body: Any) -> list[Attempt]:

@@ -38,7 +38,9 @@ PREPARED = {
 def cursor_before_ack(place: Place) -> None:
     """The relay notes how far it is before Kafka has acknowledged it."""
 
-    async def publish_all(self: Relay, connection: Connection, publish: Publish, cursor: Any) -> None:
+    async def publish_all(
+        self: Relay, connection: Connection, publish: Publish, cursor: Any, cluster: str
+    ) -> None:
         await self._source.on_lead(connection, cursor.position, publish)
         while not self._stop.is_set():
             self._wake.clear()
@@ -78,7 +80,7 @@ def position_from_sequence(_: Place) -> None:
 def no_inbox(_: Place) -> None:
     """The notifier takes every record for a new one."""
 
-    async def all_of_them(_connection: Connection, records: Sequence[Any]) -> list[Any]:
+    async def all_of_them(_connection: Connection, records: Sequence[Any], *_cluster: str) -> list[Any]:
         return list(records)
 
     async def all_new(self: Any, connection: Connection, reactions: Sequence[Any]) -> list[Any]:
@@ -140,7 +142,7 @@ def offset_before_effect(_: Place) -> None:
     fresh, advance = consumer._fresh, consumer._advance
     process = Consumer.process
 
-    async def as_given(_: Connection, records: Sequence[Raw]) -> list[Raw]:
+    async def as_given(_: Connection, records: Sequence[Raw], __: str) -> list[Raw]:
         return list(records)
 
     async def nothing(*_: Any) -> None:
@@ -148,8 +150,8 @@ def offset_before_effect(_: Place) -> None:
 
     async def offset_first(self: Consumer, records: Sequence[Raw]) -> None:
         async with self._pool.acquire() as connection, connection.transaction():
-            new = await fresh(connection, records)
-            await advance(connection, new)
+            new = await fresh(connection, records, self._cluster)
+            await advance(connection, new, self._cluster)
         if new:
             await process(self, new)
 
