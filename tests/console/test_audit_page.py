@@ -12,6 +12,11 @@ from tests.e2e.acts import audit_of
 from tests.e2e.people import Org, Person
 
 
+def caught_up(acme: Org) -> None:
+    """Wait until everything that has happened is in the audit."""
+    audit_of(acme.owner.client, acme.owner.client.send("GET", "/v1/me").headers["Muster-Position"])
+
+
 async def test_records_are_sentences_with_who_when_where(desk: Desk, acme: Org, member: Person) -> None:
     change = acme.owner.client.patch(
         f"/v1/users/{member.id}", {"name": "Sentence Person", "reason": "a test"}
@@ -45,6 +50,7 @@ async def test_refused_attempts_are_shown(desk: Desk, acme: Org, member: Person)
 async def test_filters_are_in_the_address_and_back_takes_them_out(
     desk: Desk, acme: Org, member: Person
 ) -> None:
+    caught_up(acme)
     await desk.open(f"{AUDIT}?target={member.id}")
     rows = desk.page.locator("tbody tr")
     everything = await rows.count()
@@ -61,6 +67,7 @@ async def test_filters_are_in_the_address_and_back_takes_them_out(
 
 
 async def test_a_value_is_a_filter(desk: Desk, acme: Org, member: Person) -> None:
+    caught_up(acme)
     await desk.open(f"{AUDIT}?target={member.id}")
     await desk.page.locator("tbody").get_by_role("link", name=member.name).first.click()
     await expect(desk.page).to_have_url(re.compile(f"actor={member.id}"))
