@@ -12,6 +12,8 @@ from tests.faults.ground import Ground
 from tests.faults.history import Attempt, History
 from tests.support.identity import Org, Person
 
+POSTING = ("admin", "member", "member2", "member3", "member4")
+"""People of an organization in which an Admin is demoted while posting."""
 ACTS = ("demote", "deactivate", "patch", "delete")
 POSTS = 12
 """Requests under way at the same time in one race."""
@@ -63,16 +65,22 @@ class Races:
         )
 
     async def demoted_while_posting(self, org: Org) -> None:
-        """An Admin makes keys and grants roles at full speed and is demoted meanwhile: nothing of theirs follows."""
+        """An Admin makes keys, grants roles and edits at full speed and is demoted meanwhile: nothing follows."""
         admin, target = org.admin, org.member
         path = f"/v1/users/{target.id}"
 
         async def post(number: int) -> Attempt:
-            if number % 2:
-                body = {"name": f"key {number}", "permissions": ["users.read"]}
-                return await self.ask.once(org, admin, "make_key", "POST", "/v1/api-keys", body)
-            role = {"role": "admin" if number % 4 else "member"}
-            return await self.ask.once(org, admin, "role", "PATCH", path, role)
+            match number % 3:
+                case 0:
+                    body = {"name": f"key {number}", "permissions": ["users.read"]}
+                    return await self.ask.once(org, admin, "make_key", "POST", "/v1/api-keys", body)
+                case 1:
+                    role = {"role": "admin" if number % 2 else "member"}
+                    return await self.ask.once(org, admin, "role", "PATCH", path, role)
+                case _:  # nothing but the right of the one who does it keeps this one from being done
+                    other = org.people[f"member{2 + number // 3 % 3}"]
+                    name = {"name": f"Robin {number}"}
+                    return await self.ask.once(org, admin, "edit", "PATCH", f"/v1/users/{other.id}", name)
 
         await self._meanwhile(
             [lambda n=n: post(n) for n in range(POSTS)],

@@ -14,7 +14,7 @@ from tests.faults.evidence import gather
 from tests.faults.ground import Ground, Servers, open_ground
 from tests.faults.history import History
 from tests.faults.inject.mistakes import MISTAKES
-from tests.faults.races import Races
+from tests.faults.races import POSTING, Races
 from tests.faults.report import LONG, SEED, Report
 
 NAMES = ("identity-1", "identity-2", "relay-1", "audit-1", "notifier-1")
@@ -79,7 +79,7 @@ async def _both_ways_out(races: Races) -> None:
 
 
 async def _demoted(races: Races) -> None:
-    await races.demoted_while_posting(await races.people("admin", "member"))
+    await races.demoted_while_posting(await races.people(*POSTING))
 
 
 async def _deactivated(races: Races) -> None:

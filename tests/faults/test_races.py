@@ -12,7 +12,7 @@ from tests.faults.checks import check
 from tests.faults.evidence import gather
 from tests.faults.ground import Ground, Servers, open_ground
 from tests.faults.history import History
-from tests.faults.races import ACTS, Races
+from tests.faults.races import ACTS, POSTING, Races
 from tests.faults.report import SEED, Report, either
 
 ROUNDS = int(either(1000, 16))
@@ -58,7 +58,7 @@ async def test_an_owner_cannot_leave_by_two_ways_at_once(ground: Ground, report:
 async def test_nothing_of_an_admin_follows_the_demotion(ground: Ground, report: Report) -> None:
     each = races(ground)
     for _ in range(ROUNDS):
-        await each.demoted_while_posting(await each.people("admin", "member"))
+        await each.demoted_while_posting(await each.people(*POSTING))
     await settle(ground, each.history, report, "demoted while posting")
 
 
