@@ -53,7 +53,8 @@ async def connect(
 async def _leave_as_it_is(_: Any) -> None:
     """The driver's own reset is a round trip after every use of a pooled connection, for session state that
     nothing of ours leaves behind: settings are `SET LOCAL`, advisory locks are given back by who took them. An
-    open transaction is rolled back in any case."""
+    open transaction is rolled back in any case.
+    """
 
 
 @asynccontextmanager
