@@ -58,6 +58,8 @@ async def test_what_happens_is_shown_as_it_happens_and_ctrl_c_ends(place: Place)
         await place.log.create_user("Bob")
         await place.log.rename(ada, "Ada King")
         shown = await next_line(process.stdout)
+        while "user.created" in shown:  # the relay may repeat what was published before
+            shown = await next_line(process.stdout)
         assert f"user.renamed                 {ada} #2  by Grace Hopper" in shown
         process.send_signal(signal.SIGINT)
         assert await asyncio.wait_for(process.wait(), 10) == 0
