@@ -16,6 +16,7 @@ from tests.e2e.place import Place
 from tests.e2e.tape import Tape
 
 STEP = 30
+AT_A_TIME = 10
 RUN = secrets.token_hex(3)
 """Sets the people of this run apart from those of another run on the same Muster."""
 _numbers = count(1)
@@ -74,6 +75,7 @@ class Org:
         self.mailbox = mailbox
         self.tape = tape
         self.owner: Person
+        self._waiting: list[Person] = []
 
     def try_sign_in(self, login: str, password: str, **more: Any) -> Any:
         return self.anyone.send(
@@ -119,7 +121,15 @@ class Org:
 
     def join(self, role: str = "member", **fields: Any) -> Person:
         """Someone new, signed in."""
+        if role == "member" and not fields:
+            return self.enter(self._newcomer())
         return self.enter(self.accept(self.invite(role, **fields)))
+
+    def _newcomer(self) -> Person:
+        """Someone who has a password; several are invited at a time, so that their mails travel together."""
+        if not self._waiting:
+            self._waiting = [self.accept(user) for user in [self.invite() for _ in range(AT_A_TIME)]]
+        return self._waiting.pop(0)
 
     def user(self, user_id: str) -> Json:
         return self.owner.client.get(f"/v1/users/{user_id}")
