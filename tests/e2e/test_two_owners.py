@@ -12,7 +12,7 @@ from tests.e2e.people import RUN, Org, Person, new_org
 from tests.e2e.place import Place
 
 ACTS = ("demote", "deactivate", "patch", "delete")
-ROUNDS = int(os.environ.get("MUSTER_E2E_ROUNDS", "3"))
+ROUNDS = int(os.environ.get("MUSTER_E2E_ROUNDS", "10"))
 """Rounds for each of the 16 pairs."""
 
 
