@@ -17,7 +17,7 @@ from typing import Any
 from services.identity import permissions as rights
 from services.identity.organizations.settings import OrganizationSettings
 from services.kit.errors import Forbidden, Unauthenticated
-from services.kit.postgres import Connection, Pool, Record
+from services.kit.postgres import Database, Pool, Record
 from services.kit.sql import named
 from services.kit.together import Together
 from services.kit.tokens import is_token, token_hash
@@ -148,7 +148,7 @@ def bearer(authorization: str | None) -> str:
     return token.strip()
 
 
-async def authenticate(connection: Connection, token: str, *, enrolling: bool = False) -> Principal:
+async def authenticate(connection: Database, token: str, *, enrolling: bool = False) -> Principal:
     """Who this token belongs to.
 
     Args:
@@ -179,13 +179,13 @@ async def authenticate(connection: Connection, token: str, *, enrolling: bool = 
     raise Unauthenticated
 
 
-async def find_half_session(connection: Connection, token: str) -> HalfSession | None:
+async def find_half_session(connection: Database, token: str) -> HalfSession | None:
     """The half session of this token while it lives and its user is Active."""
     row = await connection.fetchrow(SQL["half_session"], token_hash(token))
     return HalfSession(**dict(row)) if row else None
 
 
-async def note_use(connection: Connection, principal: Principal) -> None:
+async def note_use(connection: Database, principal: Principal) -> None:
     """Move the session's (or key's) last use, at most once a minute."""
     if not is_noted(principal):
         statement, id_ = (
@@ -203,9 +203,9 @@ def is_noted(principal: Principal) -> bool:
 class Principals:
     """Looks credentials up; sessions that are shown at the same time share one statement."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, lookups: Pool) -> None:
         self._pool = pool
-        self._sessions = Together(pool, _sessions)
+        self._sessions = Together(lookups, _sessions)
 
     async def of(self, token: str, *, enrolling: bool = False) -> Principal:
         """Who this token belongs to, as `authenticate` says it; its use is not noted."""
@@ -225,7 +225,7 @@ class Principals:
         return principal
 
 
-async def _sessions(connection: Connection, hashes: Sequence[bytes]) -> dict[bytes, Record]:
+async def _sessions(connection: Database, hashes: Sequence[bytes]) -> dict[bytes, Record]:
     return {row["hash"]: row for row in await connection.fetch(SQL["session"], hashes)}
 
 

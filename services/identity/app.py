@@ -30,6 +30,7 @@ from services.identity.sessions import api as sessions
 from services.identity.sessions import sweep
 from services.identity.throttles import Throttles
 from services.identity.users import api as users
+from services.identity.users import read
 from services.kit import telemetry
 from services.kit.errors import Unauthenticated
 from services.kit.http import create_app
@@ -38,6 +39,7 @@ from services.kit.postgres import DATABASE_AWAY
 from services.kit.sealing import KEY_BYTES
 from services.kit.server import serve
 from services.kit.settings import Settings, SettingsError, load
+from services.kit.together import Together
 
 USAGE = 2
 OPENAPI = "/internal/openapi.json"
@@ -97,7 +99,8 @@ async def open_services(identity: Identity, settings: Settings) -> AsyncIterator
             hasher,
             throttles,
             lookup,
-            Principals(identity.pool),
+            Principals(identity.pool, identity.lookups),
+            Together(identity.lookups, read.situations),
         )
     finally:
         hasher.close()

@@ -19,7 +19,7 @@ from services.identity.run import Draft, Origin, Runner
 from services.identity.sessions.networks import network_of
 from services.kit.errors import Kind, MusterError
 from services.kit.ids import is_id, new_id
-from services.kit.postgres import Connection
+from services.kit.postgres import Database
 from services.kit.telemetry import logger
 
 log = logger(__name__)
@@ -135,7 +135,7 @@ class Attempts:
         return window
 
     async def _write(self, origin: Origin, event: AttemptRefused) -> int | None:
-        async def decide(_: Connection) -> tuple[Origin, Draft]:
+        async def decide(_: Database) -> tuple[Origin, Draft]:
             return origin, Draft(events=[event], streams=[new_id("att")])
 
         return (await self._runner.run(decide)).position

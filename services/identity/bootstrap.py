@@ -24,6 +24,7 @@ log = logger(__name__)
 UNKNOWN_ORG = "org_0"
 """Whose key seals attempts at organizations that do not exist."""
 POOL_SIZE = 16
+LOOKUPS_SIZE = 4
 RETRY_SECONDS = 0.5
 
 
@@ -33,9 +34,14 @@ class NotMigrated(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """The open machinery: reads by `pool`, decisions by `runner`, the `store` that makes them durable."""
+    """The open machinery: reads by `pool`, decisions by `runner`, the `store` that makes them durable.
+
+    `lookups` is for the few statements by key that nearly every request asks: each has one plan for all values, for
+    planning it costs as much as running it.
+    """
 
     pool: Pool
+    lookups: Pool
     store: Store
     runner: Runner
     keys: PersonKeys
@@ -52,8 +58,12 @@ async def open_identity(settings: Settings) -> AsyncIterator[Identity]:
     if not url:
         raise SettingsError("MUSTER_DATABASES__IDENTITY is not set: the URL of identity's database")
     keys = PersonKeys(master_keys(settings))
-    async with open_pool(url, size=POOL_SIZE) as pool, Store(url, project) as store:
-        yield Identity(pool, store, Runner(pool, store, keys), keys)
+    async with (
+        open_pool(url, size=POOL_SIZE) as pool,
+        open_pool(url, size=LOOKUPS_SIZE, plan_cache_mode="force_generic_plan") as lookups,
+        Store(url, project) as store,
+    ):
+        yield Identity(pool, lookups, store, Runner(pool, store, keys), keys)
 
 
 def master_keys(settings: Settings) -> MasterKeys:

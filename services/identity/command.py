@@ -32,7 +32,7 @@ from services.identity.run import Draft, MakeAnswer, Origin
 from services.identity.store import Answer, Fact
 from services.kit.errors import Invalid, MusterError
 from services.kit.http import STATUS, RequestContext, read_body, read_query
-from services.kit.postgres import Connection
+from services.kit.postgres import Database
 
 REFUSALS_KEPT = frozenset({400, 403, 404, 409, 422})
 """An idempotency key also keeps these."""
@@ -102,7 +102,7 @@ class _Command:
     async def _run(self, call: Call[Any], once: Once | None) -> Response:
         tries = 0
 
-        async def decide(connection: Connection) -> tuple[Origin, Draft]:
+        async def decide(connection: Database) -> tuple[Origin, Draft]:
             nonlocal call, tries
             tries += 1
             if tries > 1:
@@ -125,7 +125,7 @@ class _Command:
         position = await head(self._services) if done.position is None else done.position
         return answer(self._services, call.principal.org, document, position, done.draft.status)
 
-    async def _again(self, connection: Connection, once: Once | None) -> Principal:
+    async def _again(self, connection: Database, once: Once | None) -> Principal:
         """The caller as they are now: what let them in may be what moved."""
         principal = await principal_of(connection, self._request, enrolling=self._route.enrolling)
         self._route.admit(principal)
@@ -190,7 +190,7 @@ class _Command:
         document = {"_org": principal.org} | json.loads(bytes(response.body))
         kept = self._services.answers.make(once, response.status_code, document, principal.now)
 
-        async def decide(connection: Connection) -> tuple[Origin, Draft]:
+        async def decide(connection: Database) -> tuple[Origin, Draft]:
             if await self._services.answers.find(connection, once):
                 raise _AnsweredMeanwhile
             claim = once.reserve(principal.credential, principal.now)

@@ -17,7 +17,7 @@ from typing import Any
 from services.identity.access import Principal
 from services.identity.store import Answer, Claim
 from services.kit.errors import Invalid, Unprocessable
-from services.kit.postgres import Connection
+from services.kit.postgres import Database
 from services.kit.sealing import Sealer, WrongKey
 
 KEPT = timedelta(hours=24)
@@ -60,7 +60,7 @@ class Answers:
     def make(self, once: Once, status: int, body: dict[str, Any], now: datetime) -> Answer:
         return Answer(once.claim, once.request, status, self._sealers[0].seal_json(body, once.claim), now)
 
-    async def find(self, connection: Connection, once: Once) -> Kept | None:
+    async def find(self, connection: Database, once: Once) -> Kept | None:
         """The answer given before.
 
         Raises:

@@ -14,7 +14,7 @@ from services.identity.rules import LinkInvalid
 from services.identity.store import Write
 from services.identity.users.situation import INVITATION, RESET
 from services.kit.ids import new_id
-from services.kit.postgres import Connection
+from services.kit.postgres import Database
 from services.kit.sealing import Sealer
 from services.kit.tokens import is_token, make_token, token_hash
 
@@ -80,7 +80,7 @@ class OpenedLink:
     now: datetime
 
 
-async def follow(connection: Connection, kind: str, token: object) -> OpenedLink:
+async def follow(connection: Database, kind: str, token: object) -> OpenedLink:
     """What this token opens; whatever was sent as one has the same answer if it opens nothing.
 
     Raises:

@@ -10,7 +10,7 @@ from pydantic import Field
 from services.kit.http import Query
 from services.kit.pages import Pages, Sort
 from services.kit.positions import Opaque
-from services.kit.postgres import Connection, Record
+from services.kit.postgres import Database, Record
 
 
 class ListQuery(Query):
@@ -19,7 +19,7 @@ class ListQuery(Query):
 
 
 async def by_id(
-    connection: Connection,
+    connection: Database,
     opaque: Opaque,
     org: str,
     asked: ListQuery,

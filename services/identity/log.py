@@ -16,7 +16,7 @@ from muster_contracts.events import Data
 from muster_contracts.personal import Parts, join
 
 from services.kit.persons import PersonKeys
-from services.kit.postgres import Connection, Record
+from services.kit.postgres import Database, Record
 from services.kit.sealing import Sealer, WrongKey
 from services.kit.sql import named
 
@@ -74,13 +74,13 @@ def seal(event_id: str, parts: Parts, target: Sealer | None, actor: Sealer | Non
     )
 
 
-async def head(connection: Connection) -> Head:
+async def head(connection: Database) -> Head:
     """Where the log ends now."""
     row = await connection.fetchrow(SQL["head"])
     return Head(row["position"], row["epoch"]) if row else Head(0, 0)
 
 
-async def read(connection: Connection, keys: PersonKeys, after: int, limit: int) -> list[Envelope]:
+async def read(connection: Database, keys: PersonKeys, after: int, limit: int) -> list[Envelope]:
     """Return events in log order, oldest first; positions are dense and none comes late.
 
     Args:
@@ -98,7 +98,7 @@ async def read(connection: Connection, keys: PersonKeys, after: int, limit: int)
 
 
 async def read_stream(
-    connection: Connection, keys: PersonKeys, stream: str, from_version: int, limit: int
+    connection: Database, keys: PersonKeys, stream: str, from_version: int, limit: int
 ) -> list[Envelope]:
     """Return the events of one stream from a version (`ce_sequence`) on; else as `read`."""
     return await envelopes(
@@ -106,12 +106,12 @@ async def read_stream(
     )
 
 
-async def position_before(connection: Connection, milliseconds: int) -> int:
+async def position_before(connection: Database, milliseconds: int) -> int:
     """The last position that was recorded longer ago than that; 0 where all is younger."""
     return await connection.fetchval(SQL["position_before"], milliseconds / 1000) or 0
 
 
-async def envelopes(connection: Connection, keys: PersonKeys, rows: Sequence[Record]) -> list[Envelope]:
+async def envelopes(connection: Database, keys: PersonKeys, rows: Sequence[Record]) -> list[Envelope]:
     """Return the events in these rows of `events`; raises UnreadableEvent as `read` does."""
     owners = {row[column] for row in rows for column in ("target_key", "actor_key")} - {None}
     sealers = await keys.fetch(connection, owners)

@@ -25,11 +25,13 @@ from services.identity.credentials.passwords import Hasher
 from services.identity.idempotency import Answers
 from services.identity.run import Draft, Origin, Runner
 from services.identity.throttles import Throttles
+from services.identity.users.situation import Situation
 from services.identity.who_can import who_can
 from services.kit.errors import MusterError
 from services.kit.http import Body, Query, RequestContext, problem_of, read_query
 from services.kit.positions import Opaque
-from services.kit.postgres import Connection, Pool, dumps
+from services.kit.postgres import Connection, Database, Pool, dumps
+from services.kit.together import Together
 
 B = TypeVar("B", bound=Body)
 MAX_REASON = 500
@@ -51,7 +53,9 @@ class CommandQuery(Query):
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What the routes of this process work with; `lookup` keys the hashes of recovery codes and unknown logins."""
+    """What the routes of this process work with; `lookup` keys the hashes of recovery codes and unknown logins,
+    `situations` reads those of (organization, user).
+    """
 
     pool: Pool
     runner: Runner
@@ -62,6 +66,7 @@ class Services:
     throttles: Throttles
     lookup: bytes
     principals: Principals
+    situations: Together[tuple[str, str], Situation]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +87,7 @@ class Call(Generic[B]):
         return self.dry_run or self.principal.confirmed
 
 
-Decision = Callable[[Connection, Call[Any]], Awaitable[Draft]]
+Decision = Callable[[Database, Call[Any]], Awaitable[Draft]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +197,7 @@ async def caller_of(services: Services, request: Request, *, enrolling: bool = F
     return await services.principals.admit(token, enrolling=enrolling)
 
 
-async def principal_of(connection: Connection, request: Request, *, enrolling: bool = False) -> Principal:
+async def principal_of(connection: Database, request: Request, *, enrolling: bool = False) -> Principal:
     token = access.bearer(request.headers.get("authorization"))
     principal = await access.authenticate(connection, token, enrolling=enrolling)
     request.state.org = principal.org

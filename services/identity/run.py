@@ -1,6 +1,6 @@
 """Runs decisions: read, decide, commit one unit, and again when something moved meanwhile.
 
-A decision is a function from a connection to a `Draft`. It reads what it needs together with the versions of
+A decision is a function from the database to a `Draft`. It reads what it needs together with the versions of
 the heads that guard it, calls a pure decider, and says what is to be kept. Nothing here knows a rule.
 """
 
@@ -24,7 +24,7 @@ from services.identity.vault import taken_by
 from services.kit.errors import Unavailable
 from services.kit.ids import new_id
 from services.kit.persons import NewKey, PersonKeys
-from services.kit.postgres import Connection, Pool, dumps
+from services.kit.postgres import Database, Pool, dumps
 from services.kit.sealing import Sealer
 
 PATIENCE_SECONDS = 2.0
@@ -97,7 +97,7 @@ class Done:
     position: int | None
 
 
-Decide = Callable[[Connection], Awaitable[tuple[Origin, Draft]]]
+Decide = Callable[[Database], Awaitable[tuple[Origin, Draft]]]
 MakeAnswer = Callable[[Draft, tuple[Fact, ...]], Answer | None]
 
 
@@ -114,7 +114,7 @@ class Runner:
         """Decide until the unit commits, for at most two seconds.
 
         Args:
-            decide: called anew for each try, with a connection outside of a transaction.
+            decide: called anew for each try, with the pool: statements outside of a transaction.
             dry_run: stop before the commit; `position` is None and nothing is written.
             answer: makes the idempotent answer that is kept with the unit.
 
@@ -134,21 +134,15 @@ class Runner:
                 raise Busy(retry_after=1)
 
     async def _attempt(self, decide: Decide, dry_run: bool, answer: MakeAnswer | None) -> Done:
-        async with self.pool.acquire() as connection:
-            origin, draft = await decide(connection)
-            facts = tuple(_facts(origin, draft))
-            if dry_run:
-                return Done(draft, facts, None)
-            unit = await self._unit(connection, origin, draft, facts, answer)
+        origin, draft = await decide(self.pool)
+        facts = tuple(_facts(origin, draft))
+        if dry_run:
+            return Done(draft, facts, None)
+        unit = await self._unit(origin, draft, facts, answer)
         return Done(draft, facts, await self._store.commit(unit))
 
     async def _unit(
-        self,
-        connection: Connection,
-        origin: Origin,
-        draft: Draft,
-        facts: tuple[Fact, ...],
-        answer: MakeAnswer | None,
+        self, origin: Origin, draft: Draft, facts: tuple[Fact, ...], answer: MakeAnswer | None
     ) -> Unit:
         # The actor and the target may share a head, read at different moments: what the right rested on has moved.
         if moved := {
@@ -156,7 +150,7 @@ class Runner:
         }:
             raise Conflict(moved)
         new = {key.id: key for key in draft.persons}
-        sealers = await self._sealers(connection, origin, draft.events, new)
+        sealers = await self._sealers(origin, draft.events, new)
         starts = {fact.stream: 0 for fact in facts}
         return Unit(
             org=origin.org,
@@ -172,10 +166,10 @@ class Runner:
         )
 
     async def _sealers(
-        self, connection: Connection, origin: Origin, events: Sequence[Event], new: Mapping[str, NewKey]
+        self, origin: Origin, events: Sequence[Event], new: Mapping[str, NewKey]
     ) -> dict[str, Sealer]:
         wanted = {person for event in events if (person := event.person())} | {_actor_key(origin)}
-        found = await self.keys.fetch(connection, wanted - new.keys())
+        found = await self.keys.fetch(self.pool, wanted - new.keys())
         sealers = {owner: sealer for owner, sealer in found.items() if sealer is not None}
         return sealers | {owner: key.sealer for owner, key in new.items()}
 

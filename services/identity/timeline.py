@@ -10,7 +10,7 @@ from services.identity import log
 from services.kit.pages import Pages, Sort
 from services.kit.persons import PersonKeys
 from services.kit.positions import Opaque
-from services.kit.postgres import Connection
+from services.kit.postgres import Database
 from services.kit.times import rfc3339
 
 MOST = 50
@@ -37,7 +37,7 @@ def row_of(envelope: Envelope) -> dict[str, Any]:
 
 
 async def changes_since(
-    connection: Connection, keys: PersonKeys, user: str, version: int
+    connection: Database, keys: PersonKeys, user: str, version: int
 ) -> list[dict[str, Any]]:
     """What happened to a person after `version`, oldest first: `changes[]` of a stale `If-Match`.
 
@@ -50,7 +50,7 @@ async def changes_since(
 
 
 async def page_of(
-    connection: Connection,
+    connection: Database,
     keys: PersonKeys,
     opaque: Opaque,
     org: str,

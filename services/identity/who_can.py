@@ -7,13 +7,13 @@ from typing import Any
 from services.identity import permissions as rights
 from services.identity.access import Principal
 from services.kit.errors import MusterError
-from services.kit.postgres import Connection
+from services.kit.postgres import Database
 
 MOST = 5
 OWNERS_ONLY = frozenset({"owner_protected", "target_outranks", "permission_not_held", "self_action"})
 
 
-async def who_can(connection: Connection, principal: Principal, error: MusterError) -> dict[str, Any]:
+async def who_can(connection: Database, principal: Principal, error: MusterError) -> dict[str, Any]:
     """The member `who_can` of the problem document; nothing where no other person could either.
 
     Source: tables users and roles of the caller's organization; people who are Active with a password.

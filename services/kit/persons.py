@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from services.kit.postgres import Connection
+from services.kit.postgres import Database
 from services.kit.sealing import MasterKeys, Sealer, WrongKey, new_key
 
 CACHED_KEYS = 20_000
@@ -43,7 +43,7 @@ class PersonKeys:
         master, wrapped = self._master.wrap(key, owner)
         return NewKey(owner, master, wrapped, Sealer(key))
 
-    async def fetch(self, connection: Connection, ids: Iterable[str]) -> dict[str, Sealer | None]:
+    async def fetch(self, connection: Database, ids: Iterable[str]) -> dict[str, Sealer | None]:
         """The sealers of these keys, one entry for each id; None: destroyed, or never there.
 
         At most one query, none when all are remembered.
@@ -67,7 +67,7 @@ class PersonKeys:
         """Drop a key from memory; for whoever destroys it."""
         self._cache.pop(id_, None)
 
-    async def check_canary(self, connection: Connection) -> None:
+    async def check_canary(self, connection: Database) -> None:
         """Prove that the settings hold the keys that this database was written with; call at the start.
 
         The first start with a master key leaves a sealed text under its name, each later one opens it.
@@ -86,7 +86,7 @@ class PersonKeys:
         if written == "INSERT 0 0":  # it was there, or another process was faster
             await self._open_canaries(connection)
 
-    async def _open_canaries(self, connection: Connection) -> None:
+    async def _open_canaries(self, connection: Database) -> None:
         for row in await connection.fetch("SELECT master, sealed FROM canary"):
             name = row["master"]
             if name not in self._master.keys:

@@ -19,6 +19,8 @@ else:
     Connection = asyncpg.Connection
     Pool = asyncpg.Pool
     Record = asyncpg.Record
+Database = Connection | Pool
+"""What a statement is asked of: a connection, or the pool, which lends one for each statement."""
 
 CONNECT_SECONDS = 5.0
 COMMAND_SECONDS = 15.0

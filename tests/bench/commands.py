@@ -19,11 +19,13 @@ from services.identity.routes import Call, Services, origin_of
 from services.identity.run import Draft, Origin
 from services.identity.store import Answer
 from services.identity.throttles import Throttles
+from services.identity.users import read
 from services.identity.users.api import EditBody, edit
 from services.kit.http import RequestContext
 from services.kit.ids import new_id
 from services.kit.positions import Opaque
-from services.kit.postgres import Connection
+from services.kit.postgres import Database
+from services.kit.together import Together
 from tests.bench import pgbench
 from tests.bench.figures import Figure, pairs
 from tests.bench.place import Muster, muster, populate, run_alone
@@ -74,7 +76,8 @@ class Renames:
         services = Services(
             place.identity.pool, place.identity.runner, Attempts(place.identity.runner), Answers([bytes(32)]),
             opaque, None, Throttles(place.identity.pool, place.settings.throttles, bytes(32)), bytes(32),  # type: ignore[arg-type]
-            Principals(place.identity.pool),
+            Principals(place.identity.pool, place.identity.lookups),
+            Together(place.identity.lookups, read.situations),
         )  # fmt: skip
         return cls(services, [org.people[name].token for name in names], people)
 
@@ -99,10 +102,9 @@ class Renames:
         first = await services.principals.admit(token)
         used = once(new_id("req"), first, "PATCH", "/v1/users/{user}", user, b"") if self.with_key else None
         if used:
-            async with services.pool.acquire() as connection:
-                await services.answers.find(connection, used)
+            await services.answers.find(services.pool, used)
 
-        async def decide(connection: Connection) -> tuple[Origin, Draft]:
+        async def decide(connection: Database) -> tuple[Origin, Draft]:
             call = Call(services, first, context, path, body)
             draft = await edit(connection, call)
             if used:

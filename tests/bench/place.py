@@ -30,7 +30,7 @@ from services.identity.store import Claim
 from services.identity.users import read
 from services.kit import migrate, telemetry, topics
 from services.kit.ids import new_id
-from services.kit.postgres import Connection
+from services.kit.postgres import Database
 from services.kit.settings import Settings, load
 from tests.support.identity import Org, Place
 
@@ -205,7 +205,7 @@ def _name(user: str) -> str:
 async def _write(
     place: Place, org: Org, events: Sequence[Event], heads: dict[str, int], **more: object
 ) -> None:
-    async def decide(connection: Connection) -> tuple[Origin, Draft]:
+    async def decide(connection: Database) -> tuple[Origin, Draft]:
         rows = await connection.fetch("SELECT id, version FROM heads WHERE id = ANY($1)", list(heads))
         reads = heads | {row["id"]: row["version"] for row in rows}
         origin = await place.origin(connection, org, org.owner)

@@ -25,7 +25,7 @@ from services.identity.vault import StoreKeyToken
 from services.kit.errors import Invalid, NotFound
 from services.kit.http import Body
 from services.kit.ids import is_id, new_id
-from services.kit.postgres import Connection, Record
+from services.kit.postgres import Database, Record
 from services.kit.sql import named
 from services.kit.times import Moment, rfc3339
 from services.kit.tokens import make_token, token_hash
@@ -90,7 +90,7 @@ def make_key(by: By, user: str, body: KeyBody, service: Ref | None) -> NewKey:
     return NewKey(draft, created, token)
 
 
-async def make(connection: Connection, call: Call[KeyBody]) -> Draft:
+async def make(connection: Database, call: Call[KeyBody]) -> Draft:
     body, principal = call.body, call.principal
     if body.expires_at and body.expires_at <= principal.now:
         detail = {"pointer": "/expires_at", "code": "in_the_past", "detail": "This time has passed."}
@@ -102,7 +102,7 @@ async def make(connection: Connection, call: Call[KeyBody]) -> Draft:
     return replace(made.draft, body={"user": None, "effects": {}, "api_key": shown}, secret=secret)
 
 
-async def _service(connection: Connection, org: str, asked: ServiceBody | None) -> Ref | None:
+async def _service(connection: Database, org: str, asked: ServiceBody | None) -> Ref | None:
     if asked is None:
         return None
     if asked.name is not None:
@@ -145,7 +145,7 @@ def key_object(row: Record | dict[str, Any]) -> dict[str, Any]:
     }
 
 
-async def revoke(connection: Connection, call: Call[Reason]) -> Draft:
+async def revoke(connection: Database, call: Call[Reason]) -> Draft:
     key = call.path["key"]
     row = await connection.fetchrow(SQL["key"], call.principal.org, key) if is_id(key, "key") else None
     if row is None:
@@ -164,7 +164,7 @@ def add_routes(app: FastAPI, services: Services) -> None:
     """`GET` and `POST` of `/v1/api-keys`, `DELETE` of one."""
 
     async def list_(
-        connection: Connection, principal: Principal, _: dict[str, str], asked: ListQuery
+        connection: Database, principal: Principal, _: dict[str, str], asked: ListQuery
     ) -> dict[str, Any]:
         return await by_id(connection, services.opaque, principal.org, asked, SQL["keys"], key_object)
 

@@ -19,7 +19,7 @@ from services.identity.users.drafts import draft
 from services.identity.users.ending import count_effects
 from services.kit.http import Body
 from services.kit.ids import new_id
-from services.kit.postgres import Connection
+from services.kit.postgres import Database
 from services.kit.times import rfc3339
 
 
@@ -28,8 +28,8 @@ class ResetPasswordBody(Body):
     reason: str | None = Field(default=None, max_length=MAX_REASON)
 
 
-async def reset_mfa(connection: Connection, call: Call[Reason]) -> Draft:
-    situation = await situation_of(connection, call)
+async def reset_mfa(connection: Database, call: Call[Reason]) -> Draft:
+    situation = await situation_of(call)
     command = decider.ResetMfa(by(call), new_id("kil"), call.expected_version)
     events = await checked(connection, call, situation, command, decider.decide)
     user = situation.user
@@ -42,8 +42,8 @@ async def reset_mfa(connection: Connection, call: Call[Reason]) -> Draft:
     return draft(situation, events, call.principal.now, effects=effects)
 
 
-async def reset_password(connection: Connection, call: Call[ResetPasswordBody]) -> Draft:
-    situation = await situation_of(connection, call)
+async def reset_password(connection: Database, call: Call[ResetPasswordBody]) -> Draft:
+    situation = await situation_of(call)
     user, now = situation.user, call.principal.now
     sealer = await sealer_of(connection, call, user.id)
     link = new_link(user.org, user.id, RESET, sealer, now, by_admin=True)

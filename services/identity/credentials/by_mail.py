@@ -37,7 +37,7 @@ from services.identity.vault import DropHalfSessions, SetPassword
 from services.kit.errors import NotFound, Unavailable, Unprocessable
 from services.kit.http import Body
 from services.kit.ids import new_id
-from services.kit.postgres import Connection
+from services.kit.postgres import Database
 from services.kit.telemetry import logger
 
 log = logger(__name__)
@@ -89,7 +89,7 @@ def _may_have_one(account: Account, login: str) -> bool:
 
 
 def asking(visit: Visit[AskBody], account: Account) -> Decide:
-    async def decide(connection: Connection) -> tuple[Origin, Draft]:
+    async def decide(connection: Database) -> tuple[Origin, Draft]:
         user, now = account.user, account.now
         situation = await read.situation(connection, user.org, user.id)
         sealer = (await visit.services.runner.keys.fetch(connection, [user.id]))[user.id]
@@ -118,7 +118,7 @@ async def complete(visit: Visit[CompleteBody]) -> Response:
     except Unprocessable as weak:
         return await _too_weak(visit, account, "password.reset", weak)
 
-    async def decide(connection: Connection) -> tuple[Origin, Draft]:
+    async def decide(connection: Database) -> tuple[Origin, Draft]:
         situation, link = await _followed(connection, visit, account, RESET)
         events = decider.decide(situation, decider.CompleteReset(link.id, new_id("kil")))
         writes = (DropHalfSessions(link.user),)
@@ -142,7 +142,7 @@ async def accept(visit: Visit[AcceptBody]) -> Response:
     except Unprocessable as weak:
         return await _too_weak(visit, account, "invitation.accept", weak)
 
-    async def decide(connection: Connection) -> tuple[Origin, Draft]:
+    async def decide(connection: Database) -> tuple[Origin, Draft]:
         situation, link = await _followed(connection, visit, account, INVITATION)
         events = decider.decide(situation, decider.Accept(link.id, body.name))
         return _used_up(visit, situation, link, events, SetPassword(link.user, hash_))
@@ -169,7 +169,7 @@ async def _holder(visit: Visit[Any], kind: str, status: str) -> Account:
 
 
 async def _followed(
-    connection: Connection, visit: Visit[Any], account: Account, kind: str
+    connection: Database, visit: Visit[Any], account: Account, kind: str
 ) -> tuple[Situation, OpenedLink]:
     """The person, and then the link: whoever uses it up meanwhile moves what was read of the person.
 

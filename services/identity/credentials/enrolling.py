@@ -28,7 +28,7 @@ from services.identity.sessions.account import Account
 from services.identity.sessions.start import ENROLL
 from services.kit.errors import MusterError, Unauthenticated
 from services.kit.http import Body, RequestContext, read_body, read_query
-from services.kit.postgres import Connection
+from services.kit.postgres import Database
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Enrolling:
         return visit.origin(user.org, self.account.now, actor, self.session, reads)
 
 
-async def enrolling(connection: Connection, request: Request) -> Enrolling:
+async def enrolling(connection: Database, request: Request) -> Enrolling:
     """Who calls; both kinds of credential are looked at anew.
 
     Raises:
@@ -73,7 +73,7 @@ async def enrolling(connection: Connection, request: Request) -> Enrolling:
 
 
 async def _credential(
-    connection: Connection, request: Request
+    connection: Database, request: Request
 ) -> tuple[Principal | None, HalfSession | None]:
     half = await find_half_session(connection, bearer(request.headers.get("authorization")))
     if half and half.next == ENROLL:

@@ -45,7 +45,7 @@ from services.identity.vault import (
 from services.kit.errors import NotFound
 from services.kit.http import Body
 from services.kit.ids import new_id
-from services.kit.postgres import Connection
+from services.kit.postgres import Database
 from services.kit.sealing import Sealer
 from services.kit.sql import named
 
@@ -87,7 +87,7 @@ async def enroll(visit: Visit[EnrollBody]) -> Response:
     """
     services, seed = visit.services, Seed()
 
-    async def decide(connection: Connection) -> tuple[Origin, Draft]:
+    async def decide(connection: Database) -> tuple[Origin, Draft]:
         who = await enrolling(connection, visit.request)
         if not who.may_add:
             raise rules.ConfirmationRequired
@@ -120,7 +120,7 @@ def qr_svg(text: str) -> str:
     return segno.make(text, error="m", micro=False).svg_inline(scale=4, border=4, omitsize=False)
 
 
-async def _sealer(connection: Connection, services: Services, who: Enrolling) -> Sealer:
+async def _sealer(connection: Database, services: Services, who: Enrolling) -> Sealer:
     user = who.account.user.id
     sealer = (await services.runner.keys.fetch(connection, [user]))[user]
     if sealer is None:
@@ -155,7 +155,7 @@ async def activate(visit: Visit[ActivateBody]) -> Response:
     return answer(services, user.org, done.draft.secret | (done.draft.body or {}), done.position)
 
 
-async def _pending(connection: Connection, who: Enrolling, visit: Visit[Any]) -> Any:
+async def _pending(connection: Database, who: Enrolling, visit: Visit[Any]) -> Any:
     """The row of what this session began. Raises NotFound."""
     account, factor = who.account, visit.request.path_params["factor"]
     row = None
@@ -170,7 +170,7 @@ async def _pending(connection: Connection, who: Enrolling, visit: Visit[Any]) ->
 def _activating(visit: Visit[ActivateBody], *, delayed: bool) -> Decide:
     services = visit.services
 
-    async def decide(connection: Connection) -> tuple[Origin, Draft]:
+    async def decide(connection: Database) -> tuple[Origin, Draft]:
         who = await enrolling(connection, visit.request)
         row = await _pending(connection, who, visit)
         sealer = await _sealer(connection, services, who)
@@ -214,7 +214,7 @@ def _new_codes(services: Services, user: str, events: Sequence[Event]) -> tuple[
     return made, (DropRecoveryCodes(user), *rows)
 
 
-async def remove(connection: Connection, call: Call[Nothing]) -> Draft:
+async def remove(connection: Database, call: Call[Nothing]) -> Draft:
     """`DELETE /v1/me/factors/{id}`; recovery codes go with the last factor."""
     principal = call.principal
     situation = await read.situation(connection, principal.org, principal.id)
@@ -224,7 +224,7 @@ async def remove(connection: Connection, call: Call[Nothing]) -> Draft:
     return replace(draft(situation, events, principal.now, writes=writes), body=None)
 
 
-async def renew_codes(connection: Connection, call: Call[Nothing]) -> Draft:
+async def renew_codes(connection: Database, call: Call[Nothing]) -> Draft:
     """`POST /v1/me/recovery-codes`: ten new ones, shown once."""
     principal = call.principal
     situation = await read.situation(connection, principal.org, principal.id)

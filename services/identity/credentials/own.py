@@ -25,7 +25,7 @@ from services.identity.vault import ConfirmSession, DropHalfSessions, SetPasswor
 from services.kit.errors import Unauthenticated
 from services.kit.http import Body
 from services.kit.ids import new_id
-from services.kit.postgres import Connection
+from services.kit.postgres import Database
 
 Typed = Annotated[str, Field(max_length=1000)]
 NewPassword = Annotated[str, Field(max_length=LONGEST)]
@@ -68,7 +68,7 @@ async def _confirm_with_code(own: Own[ConfirmBody], account: Account) -> None:
         raise ConfirmationRefused("Confirm with a code of your second factor.")
     limit = services.throttles.codes(account.user.id)
 
-    async def decide(connection: Connection) -> tuple[Origin, Draft]:
+    async def decide(connection: Database) -> tuple[Origin, Draft]:
         principal, now = await again(connection, own)
         used = None
         if not attempt.delayed:
@@ -91,7 +91,7 @@ async def _confirm_with_password(own: Own[ConfirmBody], account: Account) -> Non
         raise ConfirmationRefused("Confirm with your password.")
     await check_password(own, account, own.body.password)
 
-    async def decide(connection: Connection) -> tuple[Origin, Draft]:
+    async def decide(connection: Database) -> tuple[Origin, Draft]:
         principal, now = await again(connection, own)
         if now.hash != account.hash or now.user.factors:
             raise ConfirmationRefused
@@ -127,7 +127,7 @@ async def change_password(own: Own[ChangeBody]) -> Response:
 
 
 def _changing(own: Own[ChangeBody], account: Account, hash_: str) -> Decide:
-    async def decide(connection: Connection) -> tuple[Origin, Draft]:
+    async def decide(connection: Database) -> tuple[Origin, Draft]:
         principal = await principal_of(connection, own.request)
         user = principal.id
         situation = await read.situation(connection, principal.org, user)
@@ -154,13 +154,13 @@ async def account_of(own: Own[ConfirmBody] | Own[ChangeBody]) -> Account:
         return await _account(connection, own.principal.id)
 
 
-async def again(connection: Connection, own: Own[ConfirmBody]) -> tuple[Principal, Account]:
+async def again(connection: Database, own: Own[ConfirmBody]) -> tuple[Principal, Account]:
     """The caller as they are now: what let them in may be what moved."""
     principal = await principal_of(connection, own.request)
     return principal, await _account(connection, principal.id)
 
 
-async def _account(connection: Connection, user: str) -> Account:
+async def _account(connection: Database, user: str) -> Account:
     account = await accounts.read(connection, user)
     if account is None:
         raise Unauthenticated

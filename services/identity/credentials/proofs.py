@@ -21,7 +21,7 @@ from services.identity.throttles import Attempted, Limit
 from services.identity.vault import UseRecoveryCode, UseStep
 from services.kit.errors import Forbidden, MusterError, Unauthenticated
 from services.kit.persons import PersonKeys
-from services.kit.postgres import Connection
+from services.kit.postgres import Database
 from services.kit.sql import named
 
 SQL = named(__file__)
@@ -90,7 +90,7 @@ async def guess_of(
         yield attempt
 
 
-async def use_code(connection: Connection, keys: PersonKeys, account: Account, code: str) -> Used | None:
+async def use_code(connection: Database, keys: PersonKeys, account: Account, code: str) -> Used | None:
     """Find the factor that this code is of; None: of none, or used before. Source: table `factors`."""
     sealer = (await keys.fetch(connection, [account.user.id]))[account.user.id]
     if sealer is None:
@@ -103,7 +103,7 @@ async def use_code(connection: Connection, keys: PersonKeys, account: Account, c
     return None
 
 
-async def use_recovery_code(connection: Connection, key: bytes, account: Account, code: str) -> Used | None:
+async def use_recovery_code(connection: Database, key: bytes, account: Account, code: str) -> Used | None:
     """The same with a recovery code. Source: table `recovery_codes`."""
     user = account.user
     hash_ = codes.recovery_hash(key, user.id, code)

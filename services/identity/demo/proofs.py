@@ -14,13 +14,13 @@ from services.identity.run import Draft
 from services.identity.users.drafts import draft
 from services.identity.users.situation import Situation
 from services.identity.vault import ActivateFactor, SetPassword, StoreFactor, StoreRecoveryCode
-from services.kit.postgres import Connection
+from services.kit.postgres import Database
 
 
 def accept(at: datetime, password_hash: str) -> Own:
     """Follow the invitation and choose the password of which this is the hash."""
 
-    async def decision(_: Connection, situation: Situation) -> Draft:
+    async def decision(_: Database, situation: Situation) -> Draft:
         link = situation.invitation
         if link is None:
             raise LookupError("there is no invitation to accept")
@@ -34,7 +34,7 @@ def accept(at: datetime, password_hash: str) -> Own:
 def begin_factor(services: Services, at: datetime, factor: str, session: str) -> Own:
     """Ask for an authenticator app's secret."""
 
-    async def decision(connection: Connection, situation: Situation) -> Draft:
+    async def decision(connection: Database, situation: Situation) -> Draft:
         user = situation.user.id
         sealer = (await services.runner.keys.fetch(connection, [user]))[user]
         if sealer is None:
@@ -48,7 +48,7 @@ def begin_factor(services: Services, at: datetime, factor: str, session: str) ->
 def activate_factor(services: Services, at: datetime, factor: str) -> Own:
     """Enter the first code of it."""
 
-    async def decision(_: Connection, situation: Situation) -> Draft:
+    async def decision(_: Database, situation: Situation) -> Draft:
         user = situation.user
         step = int(at.timestamp()) // codes.STEP_SECONDS
         made = codes.new_recovery_codes(RECOVERY_CODES)

@@ -33,9 +33,9 @@ from services.identity.users.state import ACTIVE
 from services.kit.errors import MusterError
 from services.kit.http import Body, RequestContext
 from services.kit.ids import new_id
-from services.kit.postgres import Connection
+from services.kit.postgres import Database
 
-Own = Callable[[Connection, Situation], Awaitable[Draft]]
+Own = Callable[[Database, Situation], Awaitable[Draft]]
 BEFORE_ACTING = timedelta(minutes=2)
 SYSTEM = Actor(type="system")
 
@@ -73,7 +73,7 @@ class Stage:
         asked: Any = body or Reason()
         context = RequestContext(_request(at), by.ip, by.user_agent, None, None)
 
-        async def draft(connection: Connection) -> tuple[Origin, Draft]:
+        async def draft(connection: Database) -> tuple[Origin, Draft]:
             principal = await self._principal(connection, by, at)
             call = Call(self.services, principal, context, path, asked)
             origin = self._origin(by, at, getattr(asked, "reason", None))
@@ -101,7 +101,7 @@ class Stage:
         ticket = Ticket()
         amr, proof = (WITH_CODE, FACTOR) if player.enrolled else (WITH_PASSWORD, PASSWORD)
 
-        async def draft(connection: Connection) -> tuple[Origin, Draft]:
+        async def draft(connection: Database) -> tuple[Origin, Draft]:
             account = await self.account(connection, player, at)
             origin = replace(self._origin(player, at), session_id=ticket.id)
             return origin, start.full(account, ticket, player.ip, amr, proven_by=proof)
@@ -118,7 +118,7 @@ class Stage:
     async def expire(self, player: Player, session: str, at: datetime) -> None:
         """Nobody used the session for too long; one that has ended already stays so."""
 
-        async def draft(connection: Connection) -> tuple[Origin, Draft]:
+        async def draft(connection: Database) -> tuple[Origin, Draft]:
             account = await self.account(connection, player, at)
             idle = [live for live in account.sessions if live.id == session]
             events = end_sessions(player.id, idle, "idle", None)
@@ -133,7 +133,7 @@ class Stage:
     async def own(self, player: Player, at: datetime, decide: Own) -> Done:
         """Something that a person does to their own account."""
 
-        async def draft(connection: Connection) -> tuple[Origin, Draft]:
+        async def draft(connection: Database) -> tuple[Origin, Draft]:
             situation = await read.situation(connection, self.org, player.id)
             return self._origin(player, at), await decide(connection, situation)
 
@@ -142,7 +142,7 @@ class Stage:
     async def let_expire(self, player: Player, at: datetime) -> None:
         """Nobody followed the invitation in time."""
 
-        async def draft(connection: Connection) -> tuple[Origin, Draft]:
+        async def draft(connection: Database) -> tuple[Origin, Draft]:
             situation = await read.situation(connection, self.org, player.id)
             link = situation.invitation
             events = [InvitationVoided(user=player.id, link=link.id, cause="expired")] if link else []
@@ -150,7 +150,7 @@ class Stage:
 
         await self._run(at, draft)
 
-    async def account(self, connection: Connection, player: Player, at: datetime) -> Account:
+    async def account(self, connection: Database, player: Player, at: datetime) -> Account:
         """The person as sign-in sees them, at that time."""
         account = await accounts.read(connection, player.id)
         if account is None:
@@ -174,7 +174,7 @@ class Stage:
     def _by_itself(self, at: datetime) -> Origin:
         return Origin(self.org, SYSTEM, at, _request(at), recorded_at=at)
 
-    async def _principal(self, connection: Connection, by: Player, at: datetime) -> Principal:
+    async def _principal(self, connection: Database, by: Player, at: datetime) -> Principal:
         """The caller as `access.authenticate` would find them, freshly confirmed."""
         row = await connection.fetchrow(
             "SELECT to_jsonb(o) AS organization, u.role, r.name AS role_name, r.builtin, h.version "

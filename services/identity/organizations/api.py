@@ -23,7 +23,7 @@ from services.identity.run import Draft
 from services.identity.timeline import changes_since
 from services.identity.users.api import by
 from services.kit.http import Body
-from services.kit.postgres import Connection
+from services.kit.postgres import Database
 
 PATH = "/v1/organization"
 
@@ -37,7 +37,7 @@ class SettingsBody(Body):
     reason: str | None = Field(default=None, max_length=MAX_REASON)
 
 
-async def change(connection: Connection, call: Call[SettingsBody]) -> Draft:
+async def change(connection: Database, call: Call[SettingsBody]) -> Draft:
     now, body, user = call.principal.organization, call.body, call.principal.id
     asked = {name: getattr(body, name) for name in body.model_fields_set - {"reason"}}
     row = await connection.fetchrow(
@@ -69,7 +69,7 @@ def organization_object(settings: OrganizationSettings) -> dict[str, Any]:
     return asdict(settings) | {"password_min_length": settings.shortest_password}
 
 
-async def show(_: Connection, principal: Principal, __: dict[str, str], ___: Any) -> dict[str, Any]:
+async def show(_: Database, principal: Principal, __: dict[str, str], ___: Any) -> dict[str, Any]:
     return organization_object(principal.organization)
 
 

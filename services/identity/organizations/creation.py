@@ -19,7 +19,7 @@ from services.identity.store import Claim
 from services.identity.users.decider import NewLink
 from services.kit.ids import new_id
 from services.kit.persons import PersonKeys
-from services.kit.postgres import Connection
+from services.kit.postgres import Database
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{2,40}$")]
 
@@ -61,7 +61,7 @@ async def create(runner: Runner, asked: NewOrganization, actor: Actor, at: datet
     """
     created: Created | None = None
 
-    async def decide(connection: Connection) -> tuple[Origin, Draft]:
+    async def decide(connection: Database) -> tuple[Origin, Draft]:
         nonlocal created
         now = at or await connection.fetchval("SELECT now()")
         created, draft = await draft_of(connection, runner.keys, asked, now)
@@ -74,7 +74,7 @@ async def create(runner: Runner, asked: NewOrganization, actor: Actor, at: datet
 
 
 async def draft_of(
-    connection: Connection, keys: PersonKeys, asked: NewOrganization, now: datetime
+    connection: Database, keys: PersonKeys, asked: NewOrganization, now: datetime
 ) -> tuple[Created, Draft]:
     """The draft of a new organization. Source: table `claims`. Raises SlugTaken."""
     org, owner = new_id("org"), new_id("usr")

@@ -12,7 +12,7 @@ from services.identity.lists import ListQuery, by_id
 from services.identity.routes import Route, Services, add_read
 from services.kit.errors import NotFound
 from services.kit.ids import is_id
-from services.kit.postgres import Connection, Record
+from services.kit.postgres import Database, Record
 from services.kit.sql import named
 
 SQL = named(__file__)
@@ -30,7 +30,7 @@ def role_object(row: Record) -> dict[str, Any]:
     }
 
 
-async def show(connection: Connection, principal: Principal, path: dict[str, str], _: Any) -> dict[str, Any]:
+async def show(connection: Database, principal: Principal, path: dict[str, str], _: Any) -> dict[str, Any]:
     named = path["role"]
     known = named in rights.BUILTIN or is_id(named, "rol")
     row = await connection.fetchrow(SQL["role"], principal.org, named) if known else None
@@ -43,7 +43,7 @@ def add_routes(app: FastAPI, services: Services) -> None:
     """`GET /v1/roles` and `GET /v1/roles/{role}`, by id or by the name of a built-in one."""
 
     async def list_(
-        connection: Connection, principal: Principal, _: dict[str, str], asked: ListQuery
+        connection: Database, principal: Principal, _: dict[str, str], asked: ListQuery
     ) -> dict[str, Any]:
         return await by_id(connection, services.opaque, principal.org, asked, SQL["roles"], role_object)
 

@@ -12,7 +12,7 @@ from services.identity.users.projection import user_of
 from services.identity.users.read import live_session
 from services.identity.users.situation import LiveSession
 from services.identity.users.state import ACTIVE, User
-from services.kit.postgres import Connection
+from services.kit.postgres import Database
 from services.kit.sql import named
 
 SQL = named(__file__)
@@ -49,7 +49,7 @@ class Named:
     now: datetime
 
 
-async def find(connection: Connection, slug: str, login: str) -> Named:
+async def find(connection: Database, slug: str, login: str) -> Named:
     """Who would sign in with this, in one query whatever comes of it."""
     slug, login = slug.strip().casefold(), normalize_login(login)
     row = await connection.fetchrow(SQL["by_login"], slug, login)
@@ -58,7 +58,7 @@ async def find(connection: Connection, slug: str, login: str) -> Named:
     return Named(row["org"], row["user"], slug, login, row["now"])
 
 
-async def read(connection: Connection, user: str) -> Account | None:
+async def read(connection: Database, user: str) -> Account | None:
     """The person; None once deleted."""
     row = await connection.fetchrow(SQL["account"], user)
     if row is None:

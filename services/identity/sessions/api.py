@@ -23,7 +23,7 @@ from services.identity.users.reads import session_object
 from services.kit.errors import NotFound
 from services.kit.http import Body, RequestContext, read_body, read_query
 from services.kit.ids import new_id
-from services.kit.postgres import Connection, Record
+from services.kit.postgres import Database, Record
 from services.kit.sql import named
 from services.kit.times import rfc3339
 
@@ -35,7 +35,7 @@ class Nothing(Body):
     """The body of a command that takes none."""
 
 
-async def end_own(connection: Connection, call: Call[Any], session: str, cause: str) -> Draft:
+async def end_own(connection: Database, call: Call[Any], session: str, cause: str) -> Draft:
     """End one of the caller's own sessions. Raises NotFound: it is not theirs, or has ended."""
     account = await accounts.read(connection, call.principal.id)
     chosen = [live for live in account.sessions if live.id == session] if account else []
@@ -49,16 +49,16 @@ async def end_own(connection: Connection, call: Call[Any], session: str, cause: 
     )
 
 
-async def sign_out(connection: Connection, call: Call[Nothing]) -> Draft:
+async def sign_out(connection: Database, call: Call[Nothing]) -> Draft:
     session = call.principal.session
     return await end_own(connection, call, session.id if session else "", "signed_out")
 
 
-async def end_session(connection: Connection, call: Call[Nothing]) -> Draft:
+async def end_session(connection: Database, call: Call[Nothing]) -> Draft:
     return await end_own(connection, call, call.path["session"], "ended_by_user")
 
 
-async def list_own(connection: Connection, principal: Principal, _: Path, __: NoQuery) -> Any:
+async def list_own(connection: Database, principal: Principal, _: Path, __: NoQuery) -> Any:
     """The caller's live sessions, last used first; there are at most a hundred, so one page holds them."""
     rows = await connection.fetch(queries.SQL["sessions"], principal.id, principal.org)
     current = principal.session.id if principal.session else None
@@ -84,7 +84,7 @@ def add_routes(app: FastAPI, services: Services) -> None:
         body = await read_body(request, CodeBody)
         return await enter_code(Visit(services, request, RequestContext.of(request), body), half)
 
-    async def list_rules(connection: Connection, principal: Principal, _: Path, asked: ListQuery) -> Any:
+    async def list_rules(connection: Database, principal: Principal, _: Path, asked: ListQuery) -> Any:
         return await by_id(connection, services.opaque, principal.org, asked, SQL["rules"], rule_object)
 
     begin, out, own = "/v1/sign-in", "/v1/sign-out", "/v1/me/sessions"

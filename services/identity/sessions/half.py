@@ -14,13 +14,13 @@ from services.identity.access import (
 from services.identity.routes import Services
 from services.identity.sessions.start import OTP
 from services.kit.errors import Unauthenticated
-from services.kit.postgres import Connection
+from services.kit.postgres import Database
 from services.kit.sql import named
 
 SQL = named(__file__)
 
 
-async def half_session(connection: Connection, request: Request, step: str) -> HalfSession:
+async def half_session(connection: Database, request: Request, step: str) -> HalfSession:
     """The half session whose next step this is.
 
     Raises:

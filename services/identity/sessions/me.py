@@ -18,7 +18,7 @@ from services.identity.users.decider import NewLink
 from services.identity.users.drafts import draft
 from services.kit.http import Body
 from services.kit.ids import new_id
-from services.kit.postgres import Connection
+from services.kit.postgres import Database
 from services.kit.times import rfc3339
 
 
@@ -30,7 +30,7 @@ class MeBody(Body):
     timezone: Timezone | None = None
 
 
-async def show(connection: Connection, principal: Principal, _: dict[str, str], __: NoQuery) -> Any:
+async def show(connection: Database, principal: Principal, _: dict[str, str], __: NoQuery) -> Any:
     if principal.type == "service":
         return {"service": {"id": principal.id, "name": principal.name}} | _rights(principal)
     return await queries.get(connection, principal.org, principal.id) | _rights(principal)
@@ -54,7 +54,7 @@ def _rights(principal: Principal) -> dict[str, Any]:
     return shown | {"session": {"id": session.id, "expires_at": rfc3339(session.expires_at)} | until}
 
 
-async def edit(connection: Connection, call: Call[MeBody]) -> Draft:
+async def edit(connection: Database, call: Call[MeBody]) -> Draft:
     """Own name, phone and time zone: no rule about rank applies, nothing else can be asked."""
     principal, body = call.principal, call.body
     situation = await read.situation(connection, principal.org, principal.id)

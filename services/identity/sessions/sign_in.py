@@ -31,7 +31,7 @@ from services.identity.sessions.start import DONE, Ticket
 from services.identity.vault import DropHalfSession, SetPassword
 from services.kit.errors import Unauthenticated
 from services.kit.http import Body
-from services.kit.postgres import Connection
+from services.kit.postgres import Database
 
 ACT = "session.start"
 Text = Annotated[str, Field(max_length=1000)]
@@ -98,7 +98,7 @@ async def begin(visit: Visit[SignInBody], account: Account | None) -> Response:
     user, kept = account.user.id, account.password
     writes = await renewed_hash(services, user, kept, visit.body.password)
 
-    async def decide(connection: Connection) -> tuple[Origin, Draft]:
+    async def decide(connection: Database) -> tuple[Origin, Draft]:
         now = await accounts.read(connection, user)
         if now is None or now.password != kept:
             raise SignInRefused
@@ -166,7 +166,7 @@ def with_code(
 ) -> Decide:
     """The decision that uses the code up; while the account is delayed none is looked at."""
 
-    async def decide(connection: Connection) -> tuple[Origin, Draft]:
+    async def decide(connection: Database) -> tuple[Origin, Draft]:
         live = await halves.half_session(connection, visit.request, half.next)
         account = await account_of(connection, half)
         if delayed:
@@ -181,7 +181,7 @@ def with_code(
     return decide
 
 
-async def use(connection: Connection, visit: Visit[CodeBody], account: Account) -> Used:
+async def use(connection: Database, visit: Visit[CodeBody], account: Account) -> Used:
     """Raises CodeRefused."""
     services, body = visit.services, visit.body
     if body.code is not None:
@@ -193,7 +193,7 @@ async def use(connection: Connection, visit: Visit[CodeBody], account: Account) 
     return used
 
 
-async def account_of(connection: Connection, half: HalfSession) -> Account:
+async def account_of(connection: Database, half: HalfSession) -> Account:
     """Raises Unauthenticated: the person is gone."""
     account = await accounts.read(connection, half.user)
     if account is None:

@@ -22,7 +22,7 @@ from services.identity.sessions import account as accounts
 from services.identity.users.ending import end_sessions
 from services.kit.errors import NotFound, Unavailable
 from services.kit.ids import new_id
-from services.kit.postgres import Connection
+from services.kit.postgres import Database
 from services.kit.sql import named
 from services.kit.telemetry import logger
 
@@ -70,7 +70,7 @@ async def sweep(services: Services, *, thorough: bool = True) -> None:
             await connection.execute("SELECT pg_advisory_unlock($1)", LOCK)
 
 
-async def _all(connection: Connection, name: str, work: Work) -> None:
+async def _all(connection: Database, name: str, work: Work) -> None:
     """Page after page while there are more; nobody comes twice in a round, whatever became of them."""
     tried: list[str] = []
     for _ in range(PAGES):
@@ -100,7 +100,7 @@ async def _each(ids: Sequence[str], work: Work) -> None:
 
 
 async def _end_sessions(services: Services, user: str) -> None:
-    async def decide(connection: Connection) -> tuple[Origin, Draft]:
+    async def decide(connection: Database) -> tuple[Origin, Draft]:
         account = await accounts.read(connection, user)
         if account is None:
             raise NotFound
@@ -122,7 +122,7 @@ async def _end_sessions(services: Services, user: str) -> None:
 
 
 async def _void_invitation(services: Services, link: str) -> None:
-    async def decide(connection: Connection) -> tuple[Origin, Draft]:
+    async def decide(connection: Database) -> tuple[Origin, Draft]:
         row = await connection.fetchrow(SQL["invitation"], link)
         if row is None:
             raise NotFound

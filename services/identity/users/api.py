@@ -32,7 +32,7 @@ from services.identity.users.view import of_state
 from services.kit.errors import Invalid, NotFound
 from services.kit.http import Body
 from services.kit.ids import new_id
-from services.kit.postgres import Connection
+from services.kit.postgres import Database
 from services.kit.sealing import Sealer
 from services.kit.times import rfc3339
 
@@ -71,7 +71,7 @@ def by(call: Call[Any]) -> By:
     return By(principal.user, principal.permissions, principal.is_owner, confirmed=call.confirmed)
 
 
-async def sealer_of(connection: Connection, call: Call[Any], user: str) -> Sealer:
+async def sealer_of(connection: Database, call: Call[Any], user: str) -> Sealer:
     """The key of a person of this organization. Raises NotFound once it is destroyed."""
     sealer = (await call.services.runner.keys.fetch(connection, [user]))[user]
     if sealer is None:
@@ -79,12 +79,15 @@ async def sealer_of(connection: Connection, call: Call[Any], user: str) -> Seale
     return sealer
 
 
-async def situation_of(connection: Connection, call: Call[Any]) -> Situation:
-    return await read.situation(connection, call.principal.org, call.path["user"])
+async def situation_of(call: Call[Any]) -> Situation:
+    """The person whom the path names. Raises NotFound."""
+    if situation := await call.services.situations((call.principal.org, call.path["user"])):
+        return situation
+    raise NotFound
 
 
 async def checked(
-    connection: Connection,
+    connection: Database,
     call: Call[Any],
     situation: Situation,
     command: Any,
@@ -101,7 +104,7 @@ async def checked(
         raise
 
 
-async def invite(connection: Connection, call: Call[InviteBody]) -> Draft:
+async def invite(connection: Database, call: Call[InviteBody]) -> Draft:
     body, principal = call.body, call.principal
     role = await _role_given(connection, call, body.role)
     if role.builtin != MEMBER:
@@ -132,7 +135,7 @@ async def invite(connection: Connection, call: Call[InviteBody]) -> Draft:
     )  # fmt: skip
 
 
-async def _role_given(connection: Connection, call: Call[Any], name: str) -> Role:
+async def _role_given(connection: Database, call: Call[Any], name: str) -> Role:
     try:
         return await read.role(connection, call.principal.org, name)
     except NotFound:
@@ -140,11 +143,11 @@ async def _role_given(connection: Connection, call: Call[Any], name: str) -> Rol
         raise Invalid(errors=[detail]) from None
 
 
-async def edit(connection: Connection, call: Call[EditBody]) -> Draft:
+async def edit(connection: Database, call: Call[EditBody]) -> Draft:
     body, given = call.body, call.body.model_fields_set
     role = await _role_given(connection, call, body.role) if "role" in given else None
     _permit_fields(call, given)
-    situation = await situation_of(connection, call)
+    situation = await situation_of(call)
     user, now = situation.user, call.principal.now
     link = await _link_for(connection, call, user.id) if "active" in given and body.active else None
     taken = False
@@ -205,7 +208,7 @@ def _login_claims(situation: Situation, events: list[Event]) -> dict[str, Any]:
     }
 
 
-async def _link_for(connection: Connection, call: Call[Any], user: str) -> StoreLink:
+async def _link_for(connection: Database, call: Call[Any], user: str) -> StoreLink:
     """An invitation link that a decision may hand out."""
     sealer = await sealer_of(connection, call, user)
     return new_link(call.principal.org, user, INVITATION, sealer, call.principal.now)
@@ -233,23 +236,23 @@ def _access_draft(
     return draft(situation, events, now, role=role, effects=effects, writes=writes, **more)
 
 
-async def deactivate(connection: Connection, call: Call[Reason]) -> Draft:
-    situation = await situation_of(connection, call)
+async def deactivate(connection: Database, call: Call[Reason]) -> Draft:
+    situation = await situation_of(call)
     command = decider.Deactivate(by(call), new_id("kil"), call.expected_version)
     events = await checked(connection, call, situation, command)
     return _access_draft(situation, events, call.principal.now)
 
 
-async def reactivate(connection: Connection, call: Call[Reason]) -> Draft:
-    situation = await situation_of(connection, call)
+async def reactivate(connection: Database, call: Call[Reason]) -> Draft:
+    situation = await situation_of(call)
     link = await _link_for(connection, call, situation.user.id)
     command = decider.Reactivate(by(call), NewLink(link.id, link.expires_at), call.expected_version)
     events = await checked(connection, call, situation, command)
     return _access_draft(situation, events, call.principal.now, link)
 
 
-async def delete(connection: Connection, call: Call[DeleteBody]) -> Draft:
-    situation = await situation_of(connection, call)
+async def delete(connection: Database, call: Call[DeleteBody]) -> Draft:
+    situation = await situation_of(call)
     user = situation.user
     command = decider.Delete(
         by(call), new_id("kil"), call.body.confirm, not call.dry_run, call.expected_version
@@ -260,8 +263,8 @@ async def delete(connection: Connection, call: Call[DeleteBody]) -> Draft:
     return _access_draft(situation, events, call.principal.now, releases=releases)
 
 
-async def resend_invitation(connection: Connection, call: Call[Reason]) -> Draft:
-    situation = await situation_of(connection, call)
+async def resend_invitation(connection: Database, call: Call[Reason]) -> Draft:
+    situation = await situation_of(call)
     link = await _link_for(connection, call, situation.user.id)
     command = decider.ResendInvitation(
         by(call), NewLink(link.id, link.expires_at), call.principal.now, call.expected_version
@@ -273,8 +276,8 @@ async def resend_invitation(connection: Connection, call: Call[Reason]) -> Draft
     return draft(situation, events, call.principal.now, effects=effects, writes=writes)
 
 
-async def end_sessions(connection: Connection, call: Call[Reason]) -> Draft:
-    situation = await situation_of(connection, call)
+async def end_sessions(connection: Database, call: Call[Reason]) -> Draft:
+    situation = await situation_of(call)
     command = decider.EndSessions(by(call), new_id("kil"), call.path.get("session"), call.expected_version)
     events = await checked(connection, call, situation, command)
     effects = {name: n for name, n in count_effects(events).items() if name != "api_keys_revoked"} | {

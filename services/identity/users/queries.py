@@ -20,7 +20,7 @@ from services.kit.http import Query
 from services.kit.ids import is_id
 from services.kit.pages import Page, Pages, Sort, parse_sort
 from services.kit.positions import Opaque
-from services.kit.postgres import Connection, Record
+from services.kit.postgres import Connection, Database, Record
 from services.kit.sql import named
 from services.kit.times import QueryMoment
 
@@ -109,7 +109,7 @@ async def find(connection: Connection, opaque: Opaque, org: str, query: ListQuer
     return answer | {"count": count}
 
 
-async def get(connection: Connection, org: str, user: str) -> dict[str, Any]:
+async def get(connection: Database, org: str, user: str) -> dict[str, Any]:
     """The user as shown. Raises NotFound: unknown, deleted, or of another organization."""
     row = await connection.fetchrow(SQL["user"], user, org) if is_id(user, "usr") else None
     if row is None:
@@ -117,7 +117,7 @@ async def get(connection: Connection, org: str, user: str) -> dict[str, Any]:
     return _shown(row)
 
 
-async def check_exists(connection: Connection, org: str, user: str) -> None:
+async def check_exists(connection: Database, org: str, user: str) -> None:
     """Raises NotFound, as `get` does."""
     if not (is_id(user, "usr") and await connection.fetchval(SQL["exists"], user, org)):
         raise NotFound
@@ -147,7 +147,7 @@ def _listing(where: _Where, page: Page, terms: list[Sort]) -> str:
     )
 
 
-async def _count(connection: Connection, where: _Where) -> dict[str, Any]:
+async def _count(connection: Database, where: _Where) -> dict[str, Any]:
     """How many match: counted up to a bound, beyond it as the planner guesses."""
     matching = f"SELECT 1 FROM users u WHERE {where}"  # noqa: S608
     bounded = f"SELECT count(*) FROM ({matching} LIMIT {EXACT_UP_TO + 1}) x"  # noqa: S608
@@ -158,7 +158,7 @@ async def _count(connection: Connection, where: _Where) -> dict[str, Any]:
     return {"value": max(found, round(plan[0]["Plan"]["Plan Rows"])), "exact": False}
 
 
-async def _where(connection: Connection, org: str, query: ListQuery) -> _Where:
+async def _where(connection: Database, org: str, query: ListQuery) -> _Where:
     where = _Where(org)
     await _add_text(connection, where, query.q or "")
     if query.role:
@@ -179,7 +179,7 @@ async def _where(connection: Connection, org: str, query: ListQuery) -> _Where:
     return where
 
 
-async def _add_text(connection: Connection, where: _Where, q: str) -> None:
+async def _add_text(connection: Database, where: _Where, q: str) -> None:
     """Free text: every word somewhere in name, e-mail or username; an id: the person whom it leads to."""
     id_ = q.strip().lower()
     if is_id(id_, id_[:3]):
@@ -189,7 +189,7 @@ async def _add_text(connection: Connection, where: _Where, q: str) -> None:
         where.add(r"u.search LIKE ? ESCAPE '\'", f"%{_escaped(word)}%")
 
 
-async def _people_of(connection: Connection, id_: str) -> list[str]:
+async def _people_of(connection: Database, id_: str) -> list[str]:
     statement = LEADS_TO_PEOPLE.get(id_[:3])
     if statement is None:
         return [id_]

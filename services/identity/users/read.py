@@ -4,6 +4,7 @@ heads.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,21 +16,35 @@ from services.identity.users.projection import user_of
 from services.identity.users.situation import LiveKey, LiveSession, OpenLink, Role, Rule, Situation
 from services.kit.errors import NotFound
 from services.kit.ids import is_id
-from services.kit.postgres import Connection, Record
+from services.kit.postgres import Database, Record
 from services.kit.sql import named
 
 SQL = named(__file__)
 
 
-async def situation(connection: Connection, org: str, user: str) -> Situation:
+async def situation(connection: Database, org: str, user: str) -> Situation:
     """One person with all that a decision about them rests on.
 
     Raises:
         NotFound: unknown, deleted, or of another organization: the same answer.
     """
-    row = await connection.fetchrow(SQL["situation"], user, org) if is_id(user, "usr") else None
-    if row is None:
+    found = (await situations(connection, [(org, user)])).get((org, user))
+    if found is None:
         raise NotFound
+    return found
+
+
+async def situations(
+    connection: Database, people: Sequence[tuple[str, str]]
+) -> dict[tuple[str, str], Situation]:
+    """The situations of people, given as (organization, user id); who is not there is left out."""
+    known = [(user, org) for org, user in people if is_id(user, "usr")]
+    rows = await connection.fetch(SQL["situations"], *zip(*known, strict=True)) if known else []
+    return {(row["org"], row["id"]): _situation(row) for row in rows}
+
+
+def _situation(row: Record) -> Situation:
+    org, user = row["org"], row["id"]
     sessions = tuple(live_session(s) for s in row["sessions"] or ())
     keys = tuple(LiveKey(k["id"], k["version"], k["name"]) for k in row["keys"] or ())
     role = _role(row, row["role"], row["role_name"], row["role_version"], row["role_permissions"])
@@ -45,7 +60,7 @@ async def situation(connection: Connection, org: str, user: str) -> Situation:
     )  # fmt: skip
 
 
-async def role(connection: Connection, org: str, name: str) -> Role:
+async def role(connection: Database, org: str, name: str) -> Role:
     """A role of this organization, by id or as `owner`, `admin`, `member`. Raises NotFound."""
     known = name in rights.BUILTIN or is_id(name, "rol")
     row = await connection.fetchrow(SQL["role"], org, name) if known else None
@@ -54,7 +69,7 @@ async def role(connection: Connection, org: str, name: str) -> Role:
     return _role(row, row["id"], row["name"], row["version"], row["permissions"])
 
 
-async def login_owners(connection: Connection, org: str, *logins: str) -> dict[str, str]:
+async def login_owners(connection: Database, org: str, *logins: str) -> dict[str, str]:
     """Who holds these e-mail addresses or usernames: login as given → user id."""
     claims = {login_claim(org, login): login for login in logins}
     rows = await connection.fetch(SQL["login_owner"], list(claims))

@@ -1,4 +1,4 @@
--- name: situation
+-- name: situations
 -- One statement, so that rows and versions are of one moment.
 SELECT u.*, r.name AS role_name, r.builtin, r.permissions AS role_permissions, r.version AS role_version,
     (SELECT jsonb_agg(jsonb_build_object('id', s.id, 'version', h.version, 'rule', p.id, 'network', p.network)
@@ -13,7 +13,8 @@ SELECT u.*, r.name AS role_name, r.builtin, r.permissions AS role_permissions, r
     (SELECT jsonb_object_agg(h.id, h.version) FROM heads h
      WHERE h.id IN (u.id, 'access:' || u.id, 'owners:' || u.org)) AS heads,
     others.owners, others.administrators
-FROM users u
+FROM unnest($1::text[], $2::text[]) AS asked (id, org)
+JOIN users u ON u.id = asked.id AND u.org = asked.org
 JOIN roles r ON r.id = u.role
 CROSS JOIN LATERAL (
     -- By role, for those who administer are few: `IS TRUE` keeps the planner off the index by status, with which
@@ -27,8 +28,7 @@ CROSS JOIN LATERAL (
     WHERE y.org = u.org
       AND (y.builtin IN ('owner', 'admin')
            OR y.builtin IS NULL AND y.permissions @> ARRAY['users.edit', 'users.assign_role'])
-) others
-WHERE u.id = $1 AND u.org = $2;
+) others;
 
 -- name: role
 SELECT id, name, builtin, permissions, version FROM roles
