@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
+from types import ModuleType
+
+from muster_contracts.events import Event
 
 from services.identity.api_keys import projection as api_keys
 from services.identity.organizations import projection as organizations
@@ -12,8 +16,18 @@ from services.identity.store import Fact
 from services.identity.users import projection as users
 from services.kit.postgres import Connection
 
+MODELS = (organizations, roles, users, sessions, api_keys)
+"""In the order in which they are filled; each names its `EVENTS`."""
+
 
 async def project(connection: Connection, facts: Sequence[tuple[str, Fact]]) -> None:
     """Fill every read model from these events, inside the transaction that inserts them."""
-    for model in (organizations, roles, users, sessions, api_keys):
-        await model.project(connection, facts)
+    concerned = {model for kind in {type(fact.event) for _, fact in facts} for model in _models_of(kind)}
+    for model in MODELS:
+        if model in concerned:
+            await model.project(connection, facts)
+
+
+@cache
+def _models_of(kind: type[Event]) -> tuple[ModuleType, ...]:
+    return tuple(model for model in MODELS if issubclass(kind, model.EVENTS))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import ClassVar
 
 from muster_contracts.api_keys import ApiKeyRevoked
@@ -212,7 +213,18 @@ class ForgetPerson(Write):
 
 def taken_by(events: Iterable[Event], at: datetime) -> list[Write]:
     """The vault writes that these events bring with them, whichever command they come from."""
-    return [write for event in events for write in _taken_by(event, at)]
+    return [write for event in events if _takes(type(event)) for write in _taken_by(event, at)]
+
+
+_TAKING = (
+    SessionEnded, ApiKeyRevoked, InvitationVoided, UserDeactivated, MfaFactorRemoved, MfaReset,
+    PasswordResetRequested, UserDeleted,
+)  # fmt: skip
+
+
+@cache
+def _takes(kind: type[Event]) -> bool:
+    return issubclass(kind, _TAKING)
 
 
 def _taken_by(event: Event, at: datetime) -> list[Write]:
@@ -234,5 +246,5 @@ def _taken_by(event: Event, at: datetime) -> list[Write]:
         case UserDeleted(user=user):
             gone = (VoidLinks, DropHalfSessions, DropPassword, DropFactors, DropRecoveryCodes)
             return [*(kind(user) for kind in gone), ForgetPerson(user, at)]
-        case _:
+        case _:  # a reset that leaves the old password
             return []

@@ -17,8 +17,10 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pydantic_core import to_json
 
+from services.kit.noise import SIZE, noise
+
 KEY_BYTES = 32
-_NONCE = 12
+_NONCE = SIZE
 
 
 class WrongKey(Exception):
@@ -35,7 +37,7 @@ class Sealer:
 
     def seal(self, plain: bytes, context: str, nonce: bytes = b"") -> bytes:
         """Seal under a random nonce, or one of 12 bytes that is never used for another text."""
-        nonce = nonce or os.urandom(_NONCE)
+        nonce = nonce or noise()
         return nonce + self._aead.encrypt(nonce, plain, context.encode())
 
     def open(self, sealed: bytes, context: str) -> bytes:

@@ -35,7 +35,7 @@ from services.identity.users import decider, read
 from services.identity.users.decider import NewLink
 from services.identity.vault import ConfirmSession, SetPassword, StoreSessionToken
 from services.kit.ids import new_id
-from services.kit.postgres import Connection
+from services.kit.postgres import Database
 from services.kit.server import make_server
 from services.kit.settings import Settings, load
 from services.kit.tokens import make_token, token_hash
@@ -132,7 +132,7 @@ class Place:
         person = Person(new_id("usr"), f"{name}@{org.slug}.example", name.title())
         by = By(org.owner.id, ALL, is_owner=True, confirmed=True)
 
-        async def decide(connection: Connection) -> tuple[Origin, Draft]:
+        async def decide(connection: Database) -> tuple[Origin, Draft]:
             given = await read.role(connection, org.id, role)
             origin = await self.origin(connection, org, org.owner)
             key = self.identity.keys.new(person.id)
@@ -197,7 +197,7 @@ class Place:
     ) -> None:
         """One unit of that person, with no rule asked."""
 
-        async def decide(connection: Connection) -> tuple[Origin, Draft]:
+        async def decide(connection: Database) -> tuple[Origin, Draft]:
             heads = [*guards, *(stream for event in events if (stream := event.stream()))]
             rows = await connection.fetch("SELECT id, version FROM heads WHERE id = ANY($1)", heads)
             reads = dict.fromkeys(heads, 0) | {row["id"]: row["version"] for row in rows}
@@ -206,7 +206,7 @@ class Place:
 
         await self.identity.runner.run(decide)
 
-    async def origin(self, connection: Connection, org: Org, person: Person) -> Origin:
+    async def origin(self, connection: Database, org: Org, person: Person) -> Origin:
         actor = Actor(type="user", id=person.id, name=person.name)
         now = await connection.fetchval("SELECT now()")
         return Origin(org.id, actor, now, new_id("req"), ip=ADDRESS, user_agent="tests")

@@ -61,7 +61,7 @@ def situation(
     remaining: Remaining = MANY,
 ) -> Situation:
     """A person with that role; session 1 has no IP rule, further ones have."""
-    who = replace(who or user(), role=role.id)
+    who = (who or user())._replace(role=role.id)
     live = tuple(
         LiveSession(f"ses_{n}", 2, Rule(f"ipr_{n}", "203.0.113.7") if n > 1 else None)
         for n in range(1, sessions + 1)

@@ -24,7 +24,7 @@ from services.identity.store import Claim, Store
 from services.kit.errors import MusterError
 from services.kit.ids import new_id
 from services.kit.persons import PersonKeys
-from services.kit.postgres import Connection, Pool, open_pool
+from services.kit.postgres import Database, Pool, open_pool
 from services.kit.sealing import MasterKeys
 
 CALLERS = 16
@@ -72,7 +72,7 @@ class Writer:
         """One unit over the streams of these people, which moves the guard of the organization as well."""
         guard = f"owners:{self._job.org}" if self._random.random() < 0.1 else None
 
-        async def decide(connection: Connection) -> tuple[Origin, Draft]:
+        async def decide(connection: Database) -> tuple[Origin, Draft]:
             heads = [*people, *([guard] if guard else [])]
             rows = await connection.fetch("SELECT id, version FROM heads WHERE id = ANY($1)", heads)
             events = [UserRenamed(user=person, name=Change(old=None, new=name)) for person in people]
@@ -88,7 +88,7 @@ class Writer:
         claim = f"login:{self._job.org}:{self._random.randrange(CLAIMS)}"
         person = self._random.choice(self._job.people)
 
-        async def decide(connection: Connection) -> tuple[Origin, Draft]:
+        async def decide(connection: Database) -> tuple[Origin, Draft]:
             # Owner and version in one statement: a unit is as good as what its versions were read with.
             row = await connection.fetchrow(
                 "SELECT c.owner IS NOT NULL AS held, h.id, h.version FROM heads h LEFT JOIN claims c ON c.id = $1"
@@ -105,7 +105,7 @@ class Writer:
 
         return (await self._runner.run(decide)).position
 
-    async def _origin(self, connection: Connection, name: str) -> Origin:
+    async def _origin(self, connection: Database, name: str) -> Origin:
         now = await connection.fetchval("SELECT now()")
         return Origin(self._job.org, Actor(type="operator", id="worker"), now, name)
 

@@ -17,6 +17,7 @@ API_KEYS = Table(
     "api_keys",
     ("org", "name", "permissions", "user", "service", "service_name", "created_at", "expires_at", "version"),
 )
+EVENTS = (ApiKeyCreated, ApiKeyRevoked)
 
 
 async def project(connection: Connection, facts: Sequence[tuple[str, Fact]], table: Table = API_KEYS) -> None:

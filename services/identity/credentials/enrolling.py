@@ -72,9 +72,7 @@ async def enrolling(connection: Database, request: Request) -> Enrolling:
     return Enrolling(account, principal, half)
 
 
-async def _credential(
-    connection: Database, request: Request
-) -> tuple[Principal | None, HalfSession | None]:
+async def _credential(connection: Database, request: Request) -> tuple[Principal | None, HalfSession | None]:
     half = await find_half_session(connection, bearer(request.headers.get("authorization")))
     if half and half.next == ENROLL:
         return None, half

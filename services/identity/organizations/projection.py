@@ -23,6 +23,7 @@ ORGANIZATIONS = Table(
         "audit_identity_days", "created_at", "version",
     ),
 )  # fmt: skip
+EVENTS = (OrganizationEvent,)
 
 Row = dict[str, Any]
 

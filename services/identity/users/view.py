@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any
 
 from muster_contracts.events import Ref
@@ -47,5 +46,4 @@ def user_object(row: Mapping[str, Any], role: Ref) -> dict[str, Any]:
 
 def of_state(user: User, role: Ref) -> dict[str, Any]:
     """The same object, from the state that a decision has just led to."""
-    row = {field.name: getattr(user, field.name) for field in fields(User)}
-    return user_object(row | {"factors": factor_objects(user)}, role)
+    return user_object(user._asdict() | {"factors": factor_objects(user)}, role)

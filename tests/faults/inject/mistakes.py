@@ -104,11 +104,9 @@ def right_not_read(_: Place) -> None:
     """What an actor may do is asked once, at the start of the request."""
     unit = Runner._unit
 
-    async def without_right(
-        self: Runner, connection: Connection, origin: Any, draft: Any, facts: Any, answer: Any
-    ) -> Any:
+    async def without_right(self: Runner, origin: Any, draft: Any, facts: Any, answer: Any) -> Any:
         await asyncio.sleep(0.1)
-        return await unit(self, connection, replace(origin, reads={}), draft, facts, answer)
+        return await unit(self, replace(origin, reads={}), draft, facts, answer)
 
     Runner._unit = without_right
 
@@ -128,11 +126,9 @@ def sign_in_not_guarded(_: Place) -> None:
 def _change_units(change: Callable[[Any, Any], Any]) -> None:
     unit = Runner._unit
 
-    async def changed(
-        self: Runner, connection: Connection, origin: Any, draft: Any, facts: Any, answer: Any
-    ) -> Any:
+    async def changed(self: Runner, origin: Any, draft: Any, facts: Any, answer: Any) -> Any:
         await asyncio.sleep(0.02)
-        return await unit(self, connection, origin, change(origin, draft), facts, answer)
+        return await unit(self, origin, change(origin, draft), facts, answer)
 
     Runner._unit = changed
 
@@ -211,10 +207,8 @@ def answer_not_kept(_: Place) -> None:
     """The answer to an idempotency key is not part of the unit."""
     unit = Runner._unit
 
-    async def without_answer(
-        self: Runner, connection: Connection, origin: Any, draft: Any, facts: Any, answer: Any
-    ) -> Any:
-        made = await unit(self, connection, origin, draft, facts, None)
+    async def without_answer(self: Runner, origin: Any, draft: Any, facts: Any, answer: Any) -> Any:
+        made = await unit(self, origin, draft, facts, None)
         return replace(made, claims=tuple(c for c in made.claims if not c.id.startswith("once:")))
 
     Runner._unit = without_answer

@@ -22,7 +22,7 @@ from services.identity.run import Draft, Origin
 from services.identity.store import Answer, Claim, Conflict, Fact, Store, Unit, Write
 from services.kit.errors import MusterError, Unavailable
 from services.kit.ids import new_id
-from services.kit.postgres import Connection, connect
+from services.kit.postgres import Connection, Database, connect
 from tests.support.identity import settings_for
 from tests.support.servers import PostgresServer
 
@@ -54,14 +54,14 @@ class Log:
     async def rename(self, name: str, *, identity: Identity | None = None) -> int | None:
         """The Owner gets another name, by a decision that relies on nothing else."""
 
-        async def decide(connection: Connection) -> tuple[Origin, Draft]:
+        async def decide(connection: Database) -> tuple[Origin, Draft]:
             version = await connection.fetchval("SELECT version FROM heads WHERE id = $1", self.owner)
             event = UserRenamed(user=self.owner, name=Change(old=None, new=name))
             return await self.origin(connection), Draft([event], reads={self.owner: version})
 
         return (await (identity or self.identity).runner.run(decide)).position
 
-    async def origin(self, connection: Connection) -> Origin:
+    async def origin(self, connection: Database) -> Origin:
         now = await connection.fetchval("SELECT now()")
         return Origin(self.org, operator("root"), now, new_id("req"))
 
@@ -257,7 +257,7 @@ async def test_an_answer_gets_the_position_of_its_own_unit(log: Log):
     async def renamed(n: int) -> int | None:
         answer = Answer(f"once:{n}", b"r", 200, b"b", now)
 
-        async def decide(connection: Connection) -> tuple[Origin, Draft]:
+        async def decide(connection: Database) -> tuple[Origin, Draft]:
             version = await connection.fetchval("SELECT version FROM heads WHERE id = $1", log.owner)
             events = [
                 UserRenamed(user=log.owner, name=Change(old=None, new=f"{n}.{k}")) for k in range(n + 1)
@@ -298,7 +298,7 @@ async def test_two_processes_that_change_one_row_from_different_streams_lose_not
         async def sign_in() -> None:
             session = new_id("ses")
 
-            async def decide(connection: Connection) -> tuple[Origin, Draft]:
+            async def decide(connection: Database) -> tuple[Origin, Draft]:
                 origin = await log.origin(connection)
                 started = SessionStarted(user=log.owner, session=session, amr=("pwd",), expires_at=origin.now)
                 return origin, Draft([started])
@@ -324,7 +324,7 @@ async def test_a_right_that_goes_while_a_command_is_under_way_takes_the_command_
     await log.store.commit(log.unit(reads={"g:me": 0}, touches=frozenset({"g:me"})))
     tries = 0
 
-    async def decide(connection: Connection) -> tuple[Origin, Draft]:
+    async def decide(connection: Database) -> tuple[Origin, Draft]:
         nonlocal tries
         tries += 1
         right = await log.head("g:me")
@@ -340,7 +340,7 @@ async def test_a_right_that_goes_while_a_command_is_under_way_takes_the_command_
 
 
 async def test_what_never_gets_through_is_given_up_after_two_seconds(log: Log):
-    async def decide(connection: Connection) -> tuple[Origin, Draft]:
+    async def decide(connection: Database) -> tuple[Origin, Draft]:
         return await log.origin(connection), Draft(reads={log.owner: 99})
 
     loop = asyncio.get_running_loop()

@@ -24,7 +24,7 @@ from services.identity import log as reading
 from services.identity.run import Draft, Origin
 from services.identity.users.projection import USERS
 from services.kit.ids import new_id
-from services.kit.postgres import Connection, connect
+from services.kit.postgres import Connection, Database, connect
 from tests.integration.identity.test_store import Log, master_of, open_log
 from tests.support.servers import PostgresServer
 from tests.support.store_worker import CLAIMS
@@ -108,7 +108,7 @@ async def until_the_dead_are_quiet(log: Log) -> None:
 async def hire(log: Log) -> list[str]:
     people = [new_id("usr") for _ in range(PEOPLE)]
 
-    async def decide(connection: Connection) -> tuple[Origin, Draft]:
+    async def decide(connection: Database) -> tuple[Origin, Draft]:
         role = await connection.fetchrow("SELECT id, name FROM roles WHERE builtin = 'member'")
         assert role
         events = [

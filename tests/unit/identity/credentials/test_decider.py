@@ -82,7 +82,7 @@ def given(
     remaining: Remaining | None = None,
     **user: Any,
 ) -> Situation:
-    person = replace(ADA, **user)
+    person = ADA._replace(**user)
     return Situation(person, role, sessions, (), links, remaining or Remaining(1, 1), {})
 
 
