@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 
-from fastapi import Depends, FastAPI, Request
+from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
 from services.identity import internal, janitor
@@ -32,7 +32,6 @@ from services.identity.throttles import Throttles
 from services.identity.users import api as users
 from services.identity.users import read
 from services.kit import telemetry
-from services.kit.errors import Unauthenticated
 from services.kit.http import create_app
 from services.kit.positions import Opaque
 from services.kit.postgres import DATABASE_AWAY
@@ -74,9 +73,7 @@ def create(settings: Settings) -> FastAPI:
                 async with running(services.attempts.run(), erasure, sweep.run(services)):
                     yield
 
-    app = create_app("Muster identity", lifespan, callers)
-    app.router.dependencies.append(Depends(check_caller))
-    return app
+    return create_app("Muster identity", lifespan, callers, may_ask)
 
 
 @asynccontextmanager
@@ -124,19 +121,11 @@ def secret(text: str, name: str) -> bytes:
     raise SettingsError(f"{name} is base64 of 32 bytes, for example of `openssl rand -base64 32`")
 
 
-async def check_caller(request: Request) -> None:
-    """Public routes are for the gateway, internal ones for audit and notifier, health for everybody.
-
-    Raises:
-        Unauthenticated: a service asks what is not its business.
-    """
-    path, caller = request.url.path, getattr(request.state, "caller", None)
+def may_ask(caller: str, path: str) -> bool:
+    """Public routes are for the gateway, internal ones for audit and notifier."""
     if path.startswith("/v1/") or path == OPENAPI:
-        allowed = caller == "gateway"
-    else:
-        allowed = caller in ("audit", "notifier") or not path.startswith("/internal/")
-    if not allowed:
-        raise Unauthenticated("This route is for another service.")
+        return caller == "gateway"
+    return caller in ("audit", "notifier") or not path.startswith("/internal/")
 
 
 def add_routes(app: FastAPI, identity: Identity, services: Services) -> None:

@@ -190,10 +190,7 @@ ROUTES: tuple[tuple[str, str, tuple[str, ...], Handler], ...] = (
 def add_routes(app: FastAPI, services: Services) -> None:
     """Routes under `/internal`; the application must ask for service keys."""
     for method, path, callers, handler in ROUTES:
-        app.add_api_route(
-            path, _endpoint(services, callers, handler), methods=[method], include_in_schema=False,
-            response_model=None,
-        )  # fmt: skip
+        app.state.direct.add(method, path, _endpoint(services, callers, handler))
 
 
 def _endpoint(

@@ -188,6 +188,7 @@ def register(app: FastAPI, route: Route, endpoint: Any, query: type[Query] | Non
         tags=[*route.tags] or [route.path.split("/")[2]], response_model=None,
         name=f"{route.method} {route.path}",
     )  # fmt: skip
+    app.state.direct.add(route.method, route.path, endpoint)
     app.state.routes = [*getattr(app.state, "routes", []), route]
 
 

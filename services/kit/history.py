@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -17,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.util import await_only
 
-from services.kit.migrate import SERVICES, MigrationError, Step
+from services.kit.migrate import MigrationError, Step
 
 LOCK = 0x6D75_7374
 """Advisory lock that the migrators of one database share ("must")."""
@@ -56,7 +57,7 @@ class SqlFiles(ScriptDirectory):
     """A history whose revisions are the files of one service instead of Python modules."""
 
     def __init__(self, service: str, steps: Sequence[Step]) -> None:
-        super().__init__(str(SERVICES / service))
+        super().__init__(str(Path(__file__).parent))  # some folder: the files are told apart
         self.service = service
         self._steps = steps
 

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from services.kit.direct import Direct, Table
 from services.kit.errors import Invalid, Kind, MusterError, Unauthenticated, Unavailable
 from services.kit.postgres import DATABASE_AWAY
 from services.kit.telemetry import logger
@@ -43,6 +44,7 @@ TITLES: dict[int, str] = {
     503: "Not available",
 }  # fmt: skip
 SERVICE_KEY = "muster-service-key"
+_SERVICE_KEY = SERVICE_KEY.encode()
 MAX_BODY_BYTES = 1_048_576
 NUL = "The character U+0000 cannot be part of a text."
 POSITION_SECONDS = 1.0
@@ -120,6 +122,7 @@ def problem_of(error: MusterError, request_id: str) -> Response:
     return response
 
 
+MayAsk = Callable[[str, str], bool]
 PositionOf = Callable[[Request], Awaitable[str]]
 """Tells the `Muster-Position` of an answer; a process that can puts it at `app.state.position_of`."""
 
@@ -138,6 +141,7 @@ def create_app(
     title: str,
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]],
     callers: Mapping[str, str],
+    may_ask: MayAsk = lambda _caller, _path: True,
 ) -> FastAPI:
     """An application that answers 401 without a service key and every error as a problem.
 
@@ -146,6 +150,10 @@ def create_app(
         lifespan: opens and closes what the process holds.
         callers: name of a calling service → its key or keys (comma separated, newest first). The name of the
             caller is at `request.state.caller`; `/live` and `/ready` ask no key. Empty: everyone may call.
+        may_ask: whether that caller may ask for this path at all.
+
+    Returns:
+        It; what is put into `app.state.direct` is served without FastAPI (see `kit.direct`).
     """
     app = FastAPI(
         title=title, version="1", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None,
@@ -155,6 +163,14 @@ def create_app(
     @app.exception_handler(MusterError)
     async def refused(request: Request, error: MusterError) -> Response:
         return await with_position(request, problem_of(error, RequestContext.of(request).request_id))
+
+    async def away(request: Request, _: Exception) -> Response:
+        return problem_of(Unavailable(retry_after=1), RequestContext.of(request).request_id)
+
+    async def answer_of(request: Request, error: Exception) -> Response | None:
+        if isinstance(error, MusterError):
+            return await refused(request, error)
+        return await away(request, error) if isinstance(error, DATABASE_AWAY) else None
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> Response:
@@ -166,14 +182,13 @@ def create_app(
         answer.headers.update(error.headers or {})
         return await with_position(request, answer)
 
-    async def away(request: Request, _: Exception) -> Response:
-        return problem_of(Unavailable(retry_after=1), RequestContext.of(request).request_id)
-
     for kind in DATABASE_AWAY:
         app.add_exception_handler(kind, away)
+    app.state.direct = Table()
+    app.add_middleware(Direct, table=app.state.direct, answer_of=answer_of)
     app.add_middleware(LastResort)
     if callers:
-        app.add_middleware(ServiceKeyGate, callers=callers)
+        app.add_middleware(ServiceKeyGate, callers=callers, may_ask=may_ask)
     return app
 
 
@@ -207,10 +222,11 @@ class LastResort:
 
 
 class ServiceKeyGate:
-    """Lets in whoever shows the key of a known service, and health checks."""
+    """Lets in whoever shows the key of a known service that may ask for this path, and health checks."""
 
-    def __init__(self, app: ASGIApp, callers: Mapping[str, str]) -> None:
+    def __init__(self, app: ASGIApp, callers: Mapping[str, str], may_ask: MayAsk) -> None:
         self._app = app
+        self._may_ask = may_ask
         self._keys = [
             (name, key.strip().encode())
             for name, keys in callers.items()
@@ -220,11 +236,10 @@ class ServiceKeyGate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] not in HEALTH:
-            caller = self._caller(dict(scope["headers"]).get(SERVICE_KEY.encode(), b""))
-            if caller is None:
-                await problem_of(Unauthenticated("This port is for Muster's own services."), "")(
-                    scope, receive, send
-                )
+            caller = self._caller(dict(scope["headers"]).get(_SERVICE_KEY, b""))
+            if caller is None or not self._may_ask(caller, scope["path"]):
+                whose = "port is for Muster's own services" if caller is None else "route is for another service"
+                await problem_of(Unauthenticated(f"This {whose}."), "")(scope, receive, send)
                 return
             scope.setdefault("state", {})["caller"] = caller
         await self._app(scope, receive, send)
