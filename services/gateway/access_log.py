@@ -6,6 +6,7 @@ is a fifth of that. Every field is fixed here, and none is personal.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import sys
@@ -26,6 +27,7 @@ class AccessLog:
     def __init__(self, process: str) -> None:
         self._tail = f'"process": {json.dumps(process)}, "level": "info", "logger": "{__name__}"'
         self._log = logging.getLogger(__name__)
+        self._lines: list[str] = []
 
     def write(self, request_id: str, method: str, head: Head | None, status: int, began: float) -> None:
         """Write one line.
@@ -42,7 +44,13 @@ class AccessLog:
         path, credential = (for_log(head.path, status), head.credential) if head else ("", "")
         ms = (time.perf_counter() - began) * 1000
         at = datetime.now(UTC).isoformat()[:-6]
-        sys.stderr.write(  # no value here can hold a character that JSON escapes
+        if not self._lines:  # those of one round of the loop are written at once
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._lines.append(  # no value here can hold a character that JSON escapes
             f'{{"event": "request", "request_id": "{request_id}", "method": "{method}", "path": "{path}", '
             f'"status": {status}, "ms": {ms:.1f}, "credential": "{credential}", {self._tail}, "at": "{at}Z"}}\n'
         )
+
+    def _flush(self) -> None:
+        sys.stderr.write("".join(self._lines))
+        self._lines.clear()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from starlette.types import Scope
 
 from services.kit.addresses import Address, Addresses, neighborhood, read_address
 from services.kit.errors import Invalid
+from services.kit.noise import noise
 from services.kit.tokens import is_token
 
 # Nothing else that a client sends goes on: no cookie, no `Muster-…`, no `Forwarded`, no `X-…`.
@@ -147,7 +147,7 @@ def _headers(seen: dict[bytes, bytes], request_id: str, address: Address | None)
     headers.append(("muster-request-id", request_id))
     if address is not None:
         headers.append(("muster-client-address", str(address)))
-    trace = os.urandom(24).hex()
+    trace = (noise() + noise()).hex()
     headers.append(("traceparent", f"00-{trace[:32]}-{trace[32:]}-01"))
     client_trace, client_id = seen.get(b"traceparent", b""), seen.get(b"x-request-id", b"")
     if _TRACEPARENT.fullmatch(client_trace):

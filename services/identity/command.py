@@ -83,9 +83,9 @@ class _Command:
 
     async def _once(self, principal: Principal) -> Once | None:
         request = self._request
-        if not self._route.change or _is_dry_run(request):
-            return None
         key = request.headers.get("idempotency-key")
+        if key is None or not self._route.change or _is_dry_run(request):
+            return None
         return idempotency.once(
             key, principal, request.method, self._route.path, request.url.path, await request.body()
         )

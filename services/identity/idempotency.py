@@ -82,16 +82,12 @@ class Answers:
         raise WrongKey("no master key of the settings opens this answer")
 
 
-def once(
-    key: str | None, principal: Principal, method: str, route: str, path: str, body: bytes
-) -> Once | None:
-    """What an `Idempotency-Key` header stands for; None without one.
+def once(key: str, principal: Principal, method: str, route: str, path: str, body: bytes) -> Once:
+    """What an `Idempotency-Key` header stands for.
 
     Raises:
         Invalid: an empty, overlong or unprintable key.
     """
-    if key is None:
-        return None
     if not key or len(key) > MAX_KEY or not key.isascii() or not key.isprintable():
         raise Invalid("Idempotency-Key is 1 to 255 printable ASCII characters.")
     name = json.dumps([principal.credential, method, route, key]).encode()

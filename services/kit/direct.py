@@ -33,11 +33,14 @@ class Table:
         self._root = _Node()
 
     def add(self, method: str, path: str, endpoint: Endpoint) -> None:
+        """Raises ValueError: another route calls the same place by another name."""
         node = self._root
         for segment in path.split("/"):
             if segment.startswith("{"):
                 node.any = node.any or (segment[1:-1], _Node())
-                node = node.any[1]
+                name, node = node.any
+                if name != segment[1:-1]:
+                    raise ValueError(f"{path}: another route calls {segment} {name}")
             else:
                 node = node.named.setdefault(segment, _Node())
         node.endpoints[method] = endpoint

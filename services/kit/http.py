@@ -238,7 +238,9 @@ class ServiceKeyGate:
         if scope["type"] == "http" and scope["path"] not in HEALTH:
             caller = self._caller(dict(scope["headers"]).get(_SERVICE_KEY, b""))
             if caller is None or not self._may_ask(caller, scope["path"]):
-                whose = "port is for Muster's own services" if caller is None else "route is for another service"
+                whose = (
+                    "port is for Muster's own services" if caller is None else "route is for another service"
+                )
                 await problem_of(Unauthenticated(f"This {whose}."), "")(scope, receive, send)
                 return
             scope.setdefault("state", {})["caller"] = caller

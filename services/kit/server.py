@@ -124,10 +124,15 @@ def serve(app: ASGIApp, host: str, port: int) -> None:
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)  # before the server listens, and once more when it has ended
+    collect_rarely()
+    make_server(app, host, port).run()
+
+
+def collect_rarely() -> None:
+    """Settle the garbage collector for a process that has imported what it needs."""
     gc.collect()
     gc.freeze()  # what is imported stays; a collection need not look at it again
     gc.set_threshold(GARBAGE, 20, 50)
-    make_server(app, host, port).run()
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:

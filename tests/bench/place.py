@@ -31,6 +31,7 @@ from services.identity.users import read
 from services.kit import migrate, telemetry, topics
 from services.kit.ids import new_id
 from services.kit.postgres import Database
+from services.kit.server import collect_rarely
 from services.kit.settings import Settings, load
 from tests.support.identity import Org, Place
 
@@ -78,6 +79,7 @@ class Muster:
     async def identity(self) -> AsyncIterator[Place]:
         """Identity without HTTP, in this process."""
         settings = self.settings
+        collect_rarely()  # as in the process that it stands for
         async with open_identity(settings) as identity, httpx.AsyncClient() as http:
             await prepare(identity)
             yield Place(settings, identity, http)
