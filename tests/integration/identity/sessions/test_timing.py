@@ -13,7 +13,7 @@ from tests.support.identity import PASSWORD, Place, running_identity
 from tests.support.servers import PostgresServer
 from tests.support.signing_in import sign_in
 
-SAMPLES = 16
+SAMPLES, TRIES = 16, 3
 NEAR = 20.0
 """Milliseconds. Answers leave on a grid of 100 ms, so what could be told apart would be a whole step apart."""
 MANY = {
@@ -42,6 +42,17 @@ async def usual(calls: dict[str, Call]) -> dict[str, float]:
     return {name: statistics.median(times) for name, times in took.items()}
 
 
+async def check_alike(calls: dict[str, Call]) -> None:
+    """None takes longer than the others each time; a busy machine pushes one over a step now and then."""
+    slowest: set[str] = set(calls)
+    for _ in range(TRIES):
+        found = await usual(calls)
+        slowest &= {name for name, took in found.items() if took - min(found.values()) >= NEAR}
+        if not slowest:
+            return
+    raise AssertionError(f"slower in each of {TRIES} tries: {slowest}")
+
+
 async def test_t61_refused_sign_ins_take_the_same_time(place: Place) -> None:
     org = await place.organization()
     invited = await place.person(org, "invited", active=False)
@@ -49,7 +60,7 @@ async def test_t61_refused_sign_ins_take_the_same_time(place: Place) -> None:
     await place.call("POST", f"/v1/users/{gone.id}/deactivate", org.admin)
     for _ in range(6):
         await sign_in(place, org.slug, org.admin.email, WRONG)
-    found = await usual(
+    await check_alike(
         {
             "wrong": lambda: sign_in(place, org.slug, org.member.email, WRONG),
             "unknown": lambda: sign_in(place, org.slug, "nobody@acme.example", WRONG),
@@ -59,7 +70,6 @@ async def test_t61_refused_sign_ins_take_the_same_time(place: Place) -> None:
             "delayed": lambda: sign_in(place, org.slug, org.admin.email, PASSWORD),
         }
     )
-    assert max(found.values()) - min(found.values()) < NEAR, found
 
 
 async def test_t61_asking_for_a_reset_takes_the_same_time_whoever_is_meant(place: Place) -> None:
@@ -69,11 +79,10 @@ async def test_t61_asking_for_a_reset_takes_the_same_time_whoever_is_meant(place
         body = {"organization": slug, "email": email}
         return lambda: place.call("POST", "/v1/password-resets", json=body)
 
-    found = await usual(
+    await check_alike(
         {
             "known": asking(org.slug, org.member.email),
             "unknown": asking(org.slug, "nobody@acme.example"),
             "no organization": asking("nowhere", org.member.email),
         }
     )
-    assert max(found.values()) - min(found.values()) < NEAR, found
