@@ -65,7 +65,7 @@ async def test_full_details_opens_user_info(desk: Desk, acme: Org, member: Perso
     acme.owner.client.patch(f"/v1/users/{member.id}", fields)
     row = await desk.find({"id": member.id})
     last = row.get_by_role("button").last
-    assert await last.locator("svg").get_attribute("data-icon") == "info-circle"
+    assert await last.locator("[data-icon]").get_attribute("data-icon") == "info-circle"
     await last.click()
     dialog = desk.dialog("User Info")
     shown = await facts(dialog)

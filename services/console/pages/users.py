@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -115,8 +116,9 @@ class Found:
         return self.first + len(self.rows) - 1
 
 
-async def find(visit: Visit, asked: Asked) -> Found:
+async def find(visit: Visit) -> Found:
     """Raises Problem: a filter that the API does not know, or the missing permission."""
+    asked = Asked.of(visit.request.query_params)
     page = await visit.get("/v1/users", asked.params(datetime.now(UTC)))
     rows: list[Json] = page["data"]
     size, before, after = int(asked.limit), page["previous_cursor"], page["next_cursor"]
@@ -139,8 +141,7 @@ async def table(visit: Visit) -> Response:
 
 async def page(visit: Visit) -> Response:
     asked = Asked.of(visit.request.query_params)
-    shown = await values(visit, asked)
-    roles = await roles_of(visit)
+    shown, roles = await asyncio.gather(values(visit, asked), roles_of(visit))
     return visit.page(
         "users/page.html", roles=roles, open_user=visit.request.query_params.get("user"), **shown
     )
@@ -150,7 +151,7 @@ async def values(visit: Visit, asked: Asked) -> Json:
     """What the table shows; a filter that cannot be followed is told in it."""
     shown: Json = {"asked": asked, "columns": COLUMNS, "found": None, "refusal": None}
     try:
-        shown["found"] = await find(visit, asked)
+        shown["found"] = await visit.early
     except Problem as problem:
         if problem.status != 400:  # noqa: PLR2004
             raise
@@ -164,5 +165,5 @@ async def roles_of(visit: Visit) -> list[Json]:
 
 
 def add_pages(app: FastAPI) -> None:
-    add(app, "GET", HOME, page)
-    add(app, "GET", TABLE, table)
+    add(app, "GET", HOME, page, early=find)
+    add(app, "GET", TABLE, table, early=find)

@@ -98,6 +98,10 @@
   // -- clicks ---------------------------------------------------------------------------------------------
   addEventListener("click", async (event) => {
     const at = (selector) => event.target.closest?.(selector);
+    if (at("[data-open]") && !(event.ctrlKey || event.metaKey || event.shiftKey)) {
+      event.preventDefault();
+      open(at("[data-open]"));
+    }
     if (at("[data-close]")) at("dialog").close();
     if (at("[data-dismiss]")) at("[data-dismiss]").parentElement.remove();
     if (at("[data-toggle]")) toggle(at("[data-toggle]"));
@@ -109,6 +113,8 @@
     }
     if (at("[role=tab]")) choose(at("[role=tab]"));
   });
+  // Not an hx-get on each: a table has hundreds of these, and htmx would look after every one.
+  const open = (opener) => htmx.ajax("GET", opener.dataset.open, { source: opener, target: "#dialogs", swap: "beforeend" }).catch(() => {});
   const toggle = (button) => {
     const open = button.getAttribute("aria-expanded") !== "true" || "stays" in button.dataset;
     button.setAttribute("aria-expanded", open);
