@@ -26,6 +26,7 @@ from services.console.pages import (
     info,
     invite,
     links,
+    mails,
     sign_in,
     users,
 )
@@ -40,7 +41,7 @@ from services.kit.telemetry import configure, logger
 
 log = logger(__name__)
 USAGE = 2
-PAGES = (sign_in, users, edit, acts, info, invite, confirm, account, factors, audit, links)
+PAGES = (sign_in, users, mails, edit, acts, info, invite, confirm, account, factors, audit, links)
 
 
 def create(settings: Settings) -> FastAPI:

@@ -81,7 +81,9 @@ def add_routes(app: FastAPI) -> None:
         return await reading.session_kill(request, id)
 
     @app.get(
-        UNDELIVERED, summary="Mails with a link that did not arrive", openapi_extra=parameters(undelivered.Asked)
+        UNDELIVERED,
+        summary="Mails with a link that did not arrive",
+        openapi_extra=parameters(undelivered.Asked),
     )
     async def messages(request: Request) -> Response:
         reading: Reading = request.app.state.reading

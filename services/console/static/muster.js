@@ -57,6 +57,12 @@
     (successorOf(left) ?? document.querySelector("#users, #main"))?.focus();
     if (after) htmx.trigger(body(), `muster:${after}`);
   };
+  // Not swapped out of band: a row that is gone meanwhile would be an error.
+  const putIntoRow = (mark) => {
+    const place = byId(mark.dataset.for);
+    delete mark.dataset.for;
+    if (place) place.replaceChildren(mark); else mark.remove();
+  };
   const topmost = () => [...document.querySelectorAll("#dialogs dialog[open]")].at(-1);
   // Behind a modal dialog nothing is seen or heard: words come forward into it.
   const comeForward = () => {
@@ -78,6 +84,7 @@
   });
   addEventListener("htmx:afterSettle", ({ detail }) => {
     openNew();
+    for (const mark of document.querySelectorAll("[data-for]")) putIntoRow(mark);
     // Whatever had the focus is gone from a swapped part: its successor takes it, else the part itself.
     if (document.activeElement === body() && !topmost()) {
       (byId(asked?.id) ?? successorOf(left) ?? byId(detail.target?.id))?.focus({ preventScroll: true });

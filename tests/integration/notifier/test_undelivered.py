@@ -44,7 +44,13 @@ async def send(world: World, event: Any, *answers: str) -> None:
 def reset(user: str, link: str) -> Any:
     expires = datetime.now(UTC) + timedelta(days=1)
     event = PasswordResetRequested(
-        user=user, by_admin=True, revoked=True, link=link, expires_at=expires, email="b@acme.example", kill=None
+        user=user,
+        by_admin=True,
+        revoked=True,
+        link=link,
+        expires_at=expires,
+        email="b@acme.example",
+        kill=None,
     )
     return record(event)
 
