@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from urllib.parse import quote
@@ -17,10 +18,11 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-STATIC = Path(__file__).parent / "static"
-ICONS = "icons.css"
-"""Made from the drawings: one element for an icon, where an `<svg>` with its parts would be four that a browser
-styles anew with each dialog that opens."""
+from services.console import pruning
+
+HERE = Path(__file__).parent
+STATIC = HERE / "static"
+_CLASSES = re.compile(r'class="([^"]*)"')
 _DRAWING = re.compile(r"<path(?! stroke=\"none\")[^>]*/>")
 _SVG = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24" fill="none" stroke="#000" stroke-width="1.75"'
@@ -31,7 +33,7 @@ _SVG = (
 @cache
 def address(name: str) -> str:
     """Where a browser finds a static file; another content has another address."""
-    content = icons().encode() if name == ICONS else (STATIC / name).read_bytes()
+    content = _MADE[name]().encode() if name in _MADE else (STATIC / name).read_bytes()
     return f"/static/{name}?{hashlib.sha256(content).hexdigest()[:12]}"
 
 
@@ -47,11 +49,28 @@ def icon(name: str, size: int = 18) -> Markup:
 
 @cache
 def icons() -> str:
-    """The style sheet of the icons."""
+    """The style sheet of the icons.
+
+    An icon is one element so. As an `<svg>` with its parts it would be four, and a browser styles every element
+    of a page anew with each dialog that opens.
+    """
     return "\n".join(
         f'.icon-{name} {{ mask-image: url("data:image/svg+xml,{quote(_SVG.format(paths))}"); }}'
         for name, paths in _drawings().items()
     )
+
+
+@cache
+def tabler() -> str:
+    """What our pages use of Tabler's style sheet; the notice of its license stays."""
+    ours = pruning.classes_of((STATIC / "muster.css").read_text("utf-8"))
+    for file in (HERE / "templates").rglob("*.html"):
+        for given in _CLASSES.findall(file.read_text("utf-8")):
+            ours.update(re.findall(r"[\w-]+", given))
+    return pruning.pruned((STATIC / "vendor" / "tabler.min.css").read_text("utf-8"), ours)
+
+
+_MADE: dict[str, Callable[[], str]] = {"icons.css": icons, "tabler.css": tabler}
 
 
 @cache
@@ -77,6 +96,6 @@ class Kept:
         await self._app(scope, receive, keep)
 
     async def _find(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_icons = scope["path"].endswith(f"/{ICONS}")
-        app: ASGIApp = Response(icons(), media_type="text/css") if is_icons else self._files
+        made = _MADE.get(scope["path"].removeprefix("/static/"))
+        app: ASGIApp = Response(made(), media_type="text/css") if made else self._files
         await app(scope, receive, send)
