@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from fastapi import FastAPI
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from services.console import forms
 from services.console.csrf import FIELD, HEADER, Forged
@@ -55,6 +55,10 @@ def add(
     async def endpoint(request: Request) -> Response:
         visit = open_visit(app.state.console, request)
         try:
+            if visit.is_fragment and request.headers.get("sec-fetch-mode") == "navigate":
+                return RedirectResponse(
+                    START, 303
+                )  # a link of somebody's: parts are asked for by our pages alone
             if method == "POST":
                 await _take_form(visit)
             if signed_in:

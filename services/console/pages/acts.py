@@ -14,10 +14,12 @@ from fastapi import FastAPI
 from starlette.responses import Response
 
 from services.console import texts
+from services.console.forms import Form
 from services.console.gateway_client import Answer, Json, Problem
 from services.console.outcomes import commanded, refused
 from services.console.routes import Handler, add
 from services.console.visit import Visit
+from services.kit.ids import is_id
 
 DRY = (("dry_run", "true"),)
 
@@ -114,7 +116,7 @@ def perform(act: Act) -> Callable[[Visit], Awaitable[tuple[Json, Answer]]]:
     async def early(visit: Visit) -> tuple[Json, Answer]:
         before = await visit.get(person(visit)) if act.gone else None
         body = {"reason": visit.form.text("reason") or None} | _body(act, visit)
-        change = await visit.call("POST", act.path(visit), body, headers=once(visit))
+        change = await visit.call("POST", act.path(visit), body, headers=once(visit.form))
         return before or change.body["user"], change
 
     return early
@@ -129,9 +131,10 @@ async def read_person(visit: Visit) -> Json:
     return await visit.get(person(visit))
 
 
-def once(visit: Visit) -> dict[str, str]:
+def once(form: Form) -> dict[str, str]:
     """The key that was rendered into the form: pressed twice, it is done once."""
-    return {"Idempotency-Key": visit.form.text("key")} if visit.form.text("key") else {}
+    key = form.text("key")
+    return {"Idempotency-Key": key} if is_id(key, "req") else {}
 
 
 def _body(act: Act, visit: Visit) -> Json:

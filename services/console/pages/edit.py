@@ -7,6 +7,7 @@ field by field, and is kept wherever this form did not touch it.
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any, cast
 
 from fastapi import FastAPI
@@ -97,8 +98,13 @@ async def _save(visit: Visit) -> Answer:
     body = _changed(form)
     if reason := form.text("reason"):
         body["reason"] = reason
-    headers = once(visit) | ({"If-Match": f'"{version}"'} if (version := form.text("version")) else {})
-    return await visit.call("PATCH", person(visit), body, headers=headers)
+    return await visit.call("PATCH", person(visit), body, headers=once(form) | stands_on(form))
+
+
+def stands_on(form: Form) -> dict[str, str]:
+    """The version of the person that the form began with."""
+    version = form.text("version")
+    return {"If-Match": f'"{version}"'} if re.fullmatch(r"[0-9]{1,18}", version) else {}
 
 
 def _changed(form: Form) -> Json:

@@ -74,7 +74,9 @@ async def end_all(visit: Visit) -> Response:
     user = await visit.get(f"/v1/users/{visit.path['user']}")
     body = {"reason": visit.form.text("reason") or None}
     try:
-        change = await visit.call("DELETE", f"/v1/users/{user['id']}/sessions", body, headers=once(visit))
+        change = await visit.call(
+            "DELETE", f"/v1/users/{user['id']}/sessions", body, headers=once(visit.form)
+        )
     except Problem as problem:
         return await refused(visit, problem, form="form-end-sessions")
     words = f"All sessions of {user['name']} have been ended."
@@ -84,7 +86,7 @@ async def end_all(visit: Visit) -> Response:
 async def end_one(visit: Visit) -> Response:
     user, session = visit.path["user"], visit.path["session"]
     try:
-        await visit.call("DELETE", f"/v1/users/{user}/sessions/{session}", headers=once(visit))
+        await visit.call("DELETE", f"/v1/users/{user}/sessions/{session}", headers=once(visit.form))
     except Problem as problem:
         return await refused(visit, problem, form=f"form-end-{session}")
     return said(visit, "The session has been ended.", user={"id": user})

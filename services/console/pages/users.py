@@ -16,6 +16,7 @@ from starlette.responses import Response
 from services.console.gateway_client import Json, Problem
 from services.console.routes import add
 from services.console.visit import HOME, Visit
+from services.kit.ids import is_id
 from services.kit.times import rfc3339
 
 COLUMNS = (
@@ -141,9 +142,10 @@ async def table(visit: Visit) -> Response:
 
 async def page(visit: Visit) -> Response:
     asked = Asked.of(visit.request.query_params)
+    asked_for = visit.request.query_params.get("user", "")
     shown, roles = await asyncio.gather(values(visit, asked), roles_of(visit))
     return visit.page(
-        "users/page.html", roles=roles, open_user=visit.request.query_params.get("user"), **shown
+        "users/page.html", roles=roles, open_user=asked_for if is_id(asked_for, "usr") else None, **shown
     )
 
 

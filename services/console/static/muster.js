@@ -115,8 +115,9 @@
     if (at("[data-reveal]")) reveal(at("[data-reveal]"));
     if (at("[data-why]")) say(at("[data-why]").dataset.why, true);
     if (at("[data-copy]")) {
-      await navigator.clipboard?.writeText(at("[data-copy]").dataset.copy);
-      say("Copied.");
+      // Without TLS a browser has no clipboard, and it may refuse one: nothing is said to be copied that is not.
+      const copied = await navigator.clipboard?.writeText(at("[data-copy]").dataset.copy).then(() => true, () => false);
+      say(copied ? "Copied." : "Your browser does not let this page copy. Select the text and copy it yourself.", !copied);
     }
     if (at("[role=tab]")) choose(at("[role=tab]"));
   });
@@ -173,6 +174,9 @@
     if (!form.matches("[data-once]")) return;
     if (form.dataset.sent) event.preventDefault();
     form.dataset.sent = "yes";
+  });
+  addEventListener("pageshow", ({ persisted }) => { // kept alive behind another page: who is signed in may have changed
+    if (persisted) location.reload();
   });
   addEventListener("pageshow", () => document.querySelectorAll("form[data-sent]").forEach((form) => delete form.dataset.sent));
 
