@@ -39,8 +39,9 @@ fmt: setup-dev  ## Format the code
 	@$(PY) -m ruff check --fix --quiet . || true
 	@$(PY) -m ruff format .
 
-verify: setup-dev  ## Check that generated files are up to date
+verify: setup-dev  ## Check that generated files are up to date, and vendored ones as they came
 	@$(PY) -m muster_contracts.generate --check
+	@$(PY) -m pytest -q tests/console/test_protection.py -k vendored
 
 screens: setup-dev  ## Write pictures of the console that `make up` runs to docs/screens/
 	@$(PY) -m tests.screens

@@ -1,6 +1,8 @@
 """Mail catcher of `make up`: takes every mail by SMTP, delivers none, and shows them at `/` and `/messages`.
 
 Listens on 127.0.0.1 alone. Mails stay in `var/mail` over restarts, one JSON file each, the newest 1,000.
+`PUT /refused/{address}` has it refuse mails to an address, as a server does that knows no such mailbox, until
+`DELETE /refused/{address}`.
 """
 
 from __future__ import annotations
@@ -60,6 +62,7 @@ class Mailbox:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._messages: deque[Message] = deque()
+        self.refused: set[str] = set()
         for file in sorted(folder.glob("*.json")):
             try:
                 self._messages.appendleft(Message.of_document(json.loads(file.read_text("utf-8"))))
@@ -91,6 +94,14 @@ class Catcher:
 
     def __init__(self, mailbox: Mailbox) -> None:
         self._mailbox = mailbox
+
+    async def handle_RCPT(  # noqa: N802 # its name
+        self, _server: SMTP, _session: Any, envelope: Any, address: str, _options: list[str]
+    ) -> str:
+        if address.casefold() in self._mailbox.refused:
+            return "550 5.1.1 No such mailbox here"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
 
     async def handle_DATA(self, _server: SMTP, _session: Any, envelope: Any) -> str:  # noqa: N802 # its name
         self._mailbox.add(parse(envelope.content, envelope.rcpt_tos, datetime.now(UTC)))
@@ -132,6 +143,11 @@ def make_app(mailbox: Mailbox) -> web.Application:
         mailbox.clear()
         return web.Response(status=204)
 
+    async def refuse(request: web.Request) -> web.Response:
+        address = request.match_info["address"].casefold()
+        (mailbox.refused.add if request.method == "PUT" else mailbox.refused.discard)(address)
+        return web.Response(status=204)
+
     async def page(request: web.Request) -> web.Response:
         shown = mailbox.find(request.match_info.get("id", ""))
         return _html(mail_page.render(mailbox.newest_first(), shown), mail_page.POLICY)
@@ -150,6 +166,8 @@ def make_app(mailbox: Mailbox) -> web.Application:
             web.get("/ready", alive),
             web.get("/messages", messages),
             web.delete("/messages", clear),
+            web.put("/refused/{address}", refuse),
+            web.delete("/refused/{address}", refuse),
             web.get("/messages/{id}", page),
             web.get("/messages/{id}/content", content),
         ]

@@ -17,11 +17,11 @@ from services.audit.keys import Keys
 from services.audit.leaves import Readable
 from services.audit.progress import Progress
 from services.audit.recorder import Recorder
-from services.audit.schemas import AuditCount, AuditPage, AuditRecord, parameters, path_id
+from services.audit.schemas import AuditCount, AuditPage, AuditRecord, path_id
 from services.audit.search import Filters, ListQuery
 from services.audit.sentences import changes, sentence
 from services.kit.errors import NotFound
-from services.kit.http import Query, RequestContext, read_query
+from services.kit.http import Query, RequestContext, parameters, read_query
 from services.kit.ids import is_id, new_id
 from services.kit.positions import Opaque
 from services.kit.postgres import Pool

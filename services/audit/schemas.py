@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from services.kit.http import Query
+from services.kit.http import Query, parameters
 
 
 class Answer(BaseModel):
@@ -64,14 +64,6 @@ class AuditPage(Answer):
     next_cursor: str | None
     previous_cursor: str | None
     count: Count
-
-
-def parameters(model: type[Query]) -> dict[str, Any]:
-    """The query parameters of a route, as OpenAPI wants them (`openapi_extra`)."""
-    properties: dict[str, Any] = model.model_json_schema()["properties"]
-    return {
-        "parameters": [{"name": name, "in": "query", "schema": schema} for name, schema in properties.items()]
-    }
 
 
 def path_id(model: type[Query]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.types import ASGIApp
 
 from services.console import templates
 from services.console.assets import Kept
@@ -26,6 +27,7 @@ from services.console.pages import (
     info,
     invite,
     links,
+    mails,
     sign_in,
     users,
 )
@@ -40,7 +42,7 @@ from services.kit.telemetry import configure, logger
 
 log = logger(__name__)
 USAGE = 2
-PAGES = (sign_in, users, edit, acts, info, invite, confirm, account, factors, audit, links)
+PAGES = (sign_in, users, mails, edit, acts, info, invite, confirm, account, factors, audit, links)
 
 
 def create(settings: Settings) -> FastAPI:
@@ -70,8 +72,12 @@ def create(settings: Settings) -> FastAPI:
     add(app, "GET", START, _start)
     _add_plain(app, gateway)
     app.mount("/static", Kept())
-    app.add_middleware(Protection, is_secure=app.state.console.cookies.is_secure)
     return app
+
+
+def protected(app: FastAPI) -> ASGIApp:
+    """With the headers of every answer; around all of it, so that an error's page has them too."""
+    return Protection(app, is_secure=app.state.console.cookies.is_secure)
 
 
 async def _start(visit: Visit) -> Response:
@@ -119,7 +125,7 @@ def main() -> None:
         sys.stderr.write(f"{error}\n")
         sys.exit(USAGE)
     configure(settings.instance or "console", settings.log_level)
-    serve(app, settings.listen.host, settings.listen.console)
+    serve(protected(app), settings.listen.host, settings.listen.console)
 
 
 if __name__ == "__main__":

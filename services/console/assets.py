@@ -7,23 +7,34 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from urllib.parse import quote
 
 from markupsafe import Markup
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-STATIC = Path(__file__).parent / "static"
+from services.console import pruning
+
+HERE = Path(__file__).parent
+STATIC = HERE / "static"
+_CLASSES = re.compile(r'class="([^"]*)"')
 _DRAWING = re.compile(r"<path(?! stroke=\"none\")[^>]*/>")
+_SVG = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24" fill="none" stroke="#000" stroke-width="1.75"'
+    ' stroke-linecap="round" stroke-linejoin="round">{}</svg>'
+)
 
 
 @cache
 def address(name: str) -> str:
     """Where a browser finds a static file; another content has another address."""
-    digest = hashlib.sha256((STATIC / name).read_bytes()).hexdigest()
-    return f"/static/{name}?{digest[:12]}"
+    content = _MADE[name]().encode() if name in _MADE else (STATIC / name).read_bytes()
+    return f"/static/{name}?{hashlib.sha256(content).hexdigest()[:12]}"
 
 
 @cache
@@ -31,19 +42,35 @@ def icon(name: str, size: int = 18) -> Markup:
     """An icon of the vendored set, in the color of the text around it; it says nothing to who listens."""
     if name not in _drawings():
         raise LookupError(name)
-    return Markup(
-        '<svg class="icon" data-icon="{0}" width="{1}" height="{1}" aria-hidden="true"><use href="#icon-{0}"/></svg>'
-    ).format(name, size)
+    return Markup('<span class="icon-{0} drawn drawn-{1}" data-icon="{0}" aria-hidden="true"></span>').format(
+        name, size
+    )
 
 
 @cache
-def drawings() -> Markup:
-    """What the icons of a page point to, once in each page."""
-    drawn = (
-        f'<symbol id="icon-{name}" viewBox="0 0 24 24">{paths}</symbol>'
+def icons() -> str:
+    """The style sheet of the icons.
+
+    An icon is one element so. As an `<svg>` with its parts it would be four, and a browser styles every element
+    of a page anew with each dialog that opens.
+    """
+    return "\n".join(
+        f'.icon-{name} {{ mask-image: url("data:image/svg+xml,{quote(_SVG.format(paths))}"); }}'
         for name, paths in _drawings().items()
     )
-    return Markup(f"<svg hidden>{''.join(drawn)}</svg>")  # noqa: S704 (our own files)
+
+
+@cache
+def tabler() -> str:
+    """What our pages use of Tabler's style sheet; the notice of its license stays."""
+    ours = pruning.classes_of((STATIC / "muster.css").read_text("utf-8"))
+    for file in (HERE / "templates").rglob("*.html"):
+        for given in _CLASSES.findall(file.read_text("utf-8")):
+            ours.update(re.findall(r"[\w-]+", given))
+    return pruning.pruned((STATIC / "vendor" / "tabler.min.css").read_text("utf-8"), ours)
+
+
+_MADE: dict[str, Callable[[], str]] = {"icons.css": icons, "tabler.css": tabler}
 
 
 @cache
@@ -56,7 +83,8 @@ class Kept:
     """Serves the static files compressed, and tells the browser to keep them."""
 
     def __init__(self) -> None:
-        self._files: ASGIApp = GZipMiddleware(StaticFiles(directory=STATIC), minimum_size=1024)
+        self._files = StaticFiles(directory=STATIC)
+        self._app = GZipMiddleware(self._find, minimum_size=1024)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def keep(message: Message) -> None:
@@ -65,4 +93,9 @@ class Kept:
                 message["headers"] = [*message["headers"], kept]
             await send(message)
 
-        await self._files(scope, receive, keep)
+        await self._app(scope, receive, keep)
+
+    async def _find(self, scope: Scope, receive: Receive, send: Send) -> None:
+        made = _MADE.get(scope["path"].removeprefix("/static/"))
+        app: ASGIApp = Response(made(), media_type="text/css") if made else self._files
+        await app(scope, receive, send)

@@ -46,7 +46,8 @@ class Csrf:
         self._check_origin(request)
         if holder is None:
             raise Forged
-        if not any([hmac.compare_digest(_make(key, holder), shown) for key in self._keys]):  # noqa: C419 (asks all)
+        given = shown.encode("utf-8", "replace")  # of ASCII alone texts are compared
+        if not any([hmac.compare_digest(_make(key, holder).encode(), given) for key in self._keys]):  # noqa: C419 (asks all)
             raise Forged
 
     def _check_origin(self, request: Request) -> None:
@@ -61,7 +62,8 @@ class Csrf:
 
     def _is_ours(self, origin: str, host: str) -> bool:
         """Whether a page of that origin is ours: by the settings, or by the very host that was asked."""
-        return origin == self._origin or origin.partition("://")[2] == host
+        scheme = self._origin.partition("://")[0]
+        return origin in (self._origin, f"{scheme}://{host}")
 
 
 def _make(key: bytes, holder: str) -> str:

@@ -14,6 +14,8 @@ STALE_FORM = (
     "This page is from an earlier session or from another site. Load it again, then repeat what you did."
 )
 MESSAGES = "#messages"
+LASTING = (400, 403, 404, 405)
+"""Asked again, it would be answered so again."""
 
 _TITLES = {
     400: "This cannot be shown",
@@ -47,4 +49,5 @@ def failure(visit: Visit, error: Exception) -> Response:
         return visit.fragment("message.html", headers, refusal=told)
     status = int(document["status"])
     title = _TITLES.get(status, "Something went wrong")
-    return visit.page("problem.html", status, title=title, refusal=told)
+    can_repeat = status not in LASTING
+    return visit.page("problem.html", status, title=title, refusal=told, can_repeat=can_repeat)

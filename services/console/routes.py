@@ -6,12 +6,14 @@ page or, within one, a message.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 from urllib.parse import quote
 
 from fastapi import FastAPI
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from services.console import forms
 from services.console.csrf import FIELD, HEADER, Forged
@@ -29,7 +31,15 @@ NEXT_STEP = {
 }
 
 
-def add(app: FastAPI, method: str, path: str, handler: Handler, *, signed_in: bool = True) -> None:
+def add(
+    app: FastAPI,
+    method: str,
+    path: str,
+    handler: Handler,
+    *,
+    signed_in: bool = True,
+    early: Callable[[Visit], Awaitable[Any]] | None = None,
+) -> None:
     """Serve a page or a part of one.
 
     Args:
@@ -38,15 +48,21 @@ def add(app: FastAPI, method: str, path: str, handler: Handler, *, signed_in: bo
         path: what begins with `/_/` is a part of a page.
         handler: makes the answer.
         signed_in: whether it needs a whole session; `visit.me` is there then.
+        early: calls of the API that do not depend on `visit.me`, and are made meanwhile; the handler awaits
+            `visit.early` for their answer.
     """
 
     async def endpoint(request: Request) -> Response:
         visit = open_visit(app.state.console, request)
         try:
+            if visit.is_fragment and request.headers.get("sec-fetch-mode") == "navigate":
+                return RedirectResponse(
+                    START, 303
+                )  # a link of somebody's: parts are asked for by our pages alone
             if method == "POST":
                 await _take_form(visit)
             if signed_in:
-                visit.me = await visit.get("/v1/me") if visit.caller.token else _nobody()
+                await _meet(visit, early)
             response = await handler(visit)
         except (Problem, Away, Forged, BadForm) as error:
             response = _lead_on(visit, error) or failure(visit, error)
@@ -78,8 +94,20 @@ async def _take_form(visit: Visit) -> None:
     visit.console.csrf.check(visit.request, shown, known)
 
 
-def _nobody() -> dict[str, str]:
-    raise Problem(401, {"code": "unauthenticated"})
+async def _meet(visit: Visit, early: Callable[[Visit], Awaitable[Any]] | None) -> None:
+    """Find out who asks. Raises Problem, Away."""
+    if visit.caller.token is None:
+        raise Problem(401, {"code": "unauthenticated"})
+    if early is None:
+        visit.me = await visit.get("/v1/me")
+        return
+    visit.early = begun = asyncio.ensure_future(early(visit))
+    try:
+        visit.me = await visit.get("/v1/me")
+    except (Problem, Away):
+        await asyncio.wait([begun])
+        begun.exception()  # who asks cannot be told: that comes first
+        raise
 
 
 def _lead_on(visit: Visit, error: Exception) -> Response | None:

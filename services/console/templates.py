@@ -28,7 +28,6 @@ def environment() -> Environment:
     known: dict[str, Any] = {
         "static": assets.address,
         "icon": assets.icon,
-        "drawings": assets.drawings,
         "texts": texts,
     }
     filters: dict[str, Any] = {

@@ -38,7 +38,7 @@ FIELDS = {
 RULES = {
     "last_administrator": "an organization always keeps someone with administration rights who can sign in",
     "last_owner": "an organization always keeps an Owner who can sign in",
-    "owner_protected": "only Owners act on Owners, and only Owners grant or take away Owner",
+    "owner_protected": "only an Owner acts on an Owner, and only an Owner grants or takes away Owner",
     "target_outranks": "nobody acts on someone who holds permissions that they lack themselves",
     "self_action": "nobody does this to themself",
     "permission_not_held": "nobody gives a permission that they lack themselves",

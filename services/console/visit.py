@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -48,6 +47,8 @@ class Visit:
     visitor: str
     form: Form = field(default_factory=lambda: Form({}))
     me: Json = field(default_factory=dict[str, Any])
+    early: Awaitable[Any] = field(init=False)
+    """What was asked while it was not known yet who asks; see `routes.add`."""
 
     @property
     def path(self) -> dict[str, str]:
@@ -83,10 +84,6 @@ class Visit:
 
     async def get(self, path: str, params: Params = ()) -> Json:
         return (await self.call("GET", path, params=params)).body
-
-    async def all(self, *paths: str) -> list[Json]:
-        """Read several things at once."""
-        return list(await asyncio.gather(*(self.get(path) for path in paths)))
 
     def render(self, template: str, **values: Any) -> str:
         return self.console.templates.get_template(template).render(

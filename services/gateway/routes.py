@@ -15,7 +15,9 @@ from services.kit.ids import is_id
 
 Service = Literal["identity", "audit", "notifier"]
 
-_ROUTES: dict[str, Service] = {"audit": "audit", "session-kills": "notifier"}
+_ROUTES: dict[str, Service] = {
+    "audit": "audit", "session-kills": "notifier", "undelivered-messages": "notifier",
+}  # fmt: skip
 """By the word after `/v1/`; every other one is identity's."""
 UNLIMITED = "/v1/introspect"
 

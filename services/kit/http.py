@@ -325,3 +325,11 @@ def read_query(request: Request, model: type[Q]) -> Q:
         return model.model_validate(values)
     except ValidationError as error:
         raise invalid(error) from None
+
+
+def parameters(model: type[Query]) -> dict[str, Any]:
+    """The query parameters of a route, as OpenAPI wants them (`openapi_extra`)."""
+    properties: dict[str, Any] = model.model_json_schema()["properties"]
+    return {
+        "parameters": [{"name": name, "in": "query", "schema": schema} for name, schema in properties.items()]
+    }

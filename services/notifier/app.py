@@ -128,7 +128,7 @@ async def _assemble(app: FastAPI, settings: Settings, keys: Keys, stack: AsyncEx
     relay = Relay(url, bootstrap, own_log, name=RELAY)
     health = Health(pool, consumer, relay, email, outbox)
     app.state.health = health
-    app.state.session_kills = api.SessionKills(pool, identity, Opaque(keys.positions), EXPECTED)
+    app.state.reading = api.Reading(pool, identity, Opaque(keys.positions), EXPECTED)
     parts: dict[str, Part] = {
         "consumer": consumer.run,
         "gaps": intake.run,

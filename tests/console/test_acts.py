@@ -151,7 +151,7 @@ async def test_a_refusal_names_the_rule_and_who_can(desk_of: OpenFor, acme: Org,
     await dialog.get_by_label("Name", exact=True).fill("Demoted")
     await desk.press(dialog, "Save")
     alert = dialog.get_by_role("alert")
-    await expect(alert).to_contain_text("only Owners act on Owners")
+    await expect(alert).to_contain_text("Only an Owner acts on an Owner")
     await expect(alert).to_contain_text("Who can:")
     await expect(dialog.get_by_label("Name", exact=True)).to_have_value("Demoted")
 

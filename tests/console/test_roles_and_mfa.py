@@ -65,7 +65,7 @@ async def test_full_details_opens_user_info(desk: Desk, acme: Org, member: Perso
     acme.owner.client.patch(f"/v1/users/{member.id}", fields)
     row = await desk.find({"id": member.id})
     last = row.get_by_role("button").last
-    assert await last.locator("svg").get_attribute("data-icon") == "info-circle"
+    assert await last.locator("[data-icon]").get_attribute("data-icon") == "info-circle"
     await last.click()
     dialog = desk.dialog("User Info")
     shown = await facts(dialog)
@@ -154,7 +154,7 @@ async def test_only_an_owner_resets_the_mfa_of_an_owner(desk_of: OpenFor, acme: 
         desk = await desk_of(acme, admin)
         await desk.find({"id": other.id})
         dialog = await desk.act("Reset MFA", {"id": other.id}, "Reset MFA")
-        await expect(dialog.get_by_role("alert")).to_contain_text("only Owners act on Owners")
+        await expect(dialog.get_by_role("alert")).to_contain_text("Only an Owner acts on an Owner")
         await expect(dialog.get_by_role("alert")).to_contain_text("Who can:")
         await expect(dialog.get_by_role("alert")).to_contain_text(acme.owner.name)
         await expect(dialog.get_by_role("button", name="Reset MFA", exact=True)).to_be_disabled()

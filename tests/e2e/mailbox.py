@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -30,6 +32,15 @@ class Mailbox:
 
     def of(self, address: str) -> list[Mail]:
         return [mail for mail in self._now() if address in mail["to"]]
+
+    @contextmanager
+    def refusing(self, address: str) -> Iterator[None]:
+        """There is no such mailbox meanwhile."""
+        self._http.put(f"/refused/{address}").raise_for_status()
+        try:
+            yield
+        finally:
+            self._http.delete(f"/refused/{address}").raise_for_status()
 
     def wait(
         self, address: str, *, link: str | None = None, about: str = "", seconds: float = REACHED_WITHIN

@@ -40,6 +40,7 @@ ROUTES = {
     *(
         "POST /v1/introspect",
         "GET /v1/session-kills/{}",
+        "GET /v1/undelivered-messages",
         "GET /v1/audit",
         "GET /v1/audit/{}",
         "GET /v1/audit/count",

@@ -6,16 +6,20 @@ when the API has said so. What sets an act apart is a line of the table `ACTS`.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from fastapi import FastAPI
 from starlette.responses import Response
 
 from services.console import texts
-from services.console.gateway_client import Json, Problem
+from services.console.forms import Form
+from services.console.gateway_client import Answer, Json, Problem
 from services.console.outcomes import commanded, refused
 from services.console.routes import Handler, add
 from services.console.visit import Visit
+from services.kit.ids import is_id
 
 DRY = (("dry_run", "true"),)
 
@@ -36,8 +40,13 @@ class Act:
     fields: tuple[str, ...] = ()
     gone: bool = False
 
-    def call(self, user: str) -> str:
-        return f"/v1/users/{user}/{self.name}"
+    def path(self, visit: Visit) -> str:
+        return f"{person(visit)}/{self.name}"
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether the call holds the address, so that the person has to be known first."""
+        return "confirm" in self.fields
 
 
 ACTS = (
@@ -56,28 +65,41 @@ ACTS = (
 
 def dialog(act: Act) -> Handler:
     async def show(visit: Visit) -> Response:
-        user = await visit.get(f"/v1/users/{visit.path['user']}")
-        effects: Json = {}
-        told: texts.Refusal | None = None
-        try:
-            effects = (await visit.call("POST", act.call(user["id"]), _dry_body(act, user), params=DRY)).body[
-                "effects"
-            ]
-        except Problem as problem:
-            if problem.status == 401:  # noqa: PLR2004
-                raise
-            told = texts.refusal(problem.document)
-        return visit.fragment(f"users/{act.name}.html", act=act, user=user, effects=effects, refusal=told)
+        user, effects, told = await visit.early
+        return visit.fragment(
+            f"users/{act.name}.html", act=act, user=user, effects=effects, refusal=told,
+            again="again" in visit.request.query_params,
+        )  # fmt: skip
 
     return show
 
 
+def rehearse(act: Act) -> Callable[[Visit], Awaitable[tuple[Json, Json, texts.Refusal | None]]]:
+    """The person, and what the act does to them, or why it is refused."""
+
+    async def early(visit: Visit) -> tuple[Json, Json, texts.Refusal | None]:
+        if not act.is_confirmed:
+            user, (effects, told) = await asyncio.gather(visit.get(person(visit)), _try(visit, act, {}))
+            return user, effects, told
+        user = await visit.get(person(visit))
+        return user, *await _try(visit, act, {"confirm": user["email"]})
+
+    return early
+
+
+async def _try(visit: Visit, act: Act, body: Json) -> tuple[Json, texts.Refusal | None]:
+    try:
+        return (await visit.call("POST", act.path(visit), body, params=DRY)).body["effects"], None
+    except Problem as problem:
+        if problem.status in (401, 404):
+            raise
+        return {}, texts.refusal(problem.document)
+
+
 def command(act: Act) -> Handler:
     async def run(visit: Visit) -> Response:
-        user = await visit.get(f"/v1/users/{visit.path['user']}")
-        body = {"reason": visit.form.text("reason") or None} | _body(act, visit)
         try:
-            change = await visit.call("POST", act.call(user["id"]), body, headers=once(visit))
+            user, change = await visit.early
         except Problem as problem:
             return await refused(visit, problem, form=f"form-{act.name}")
         said = act.done.format(name=user["name"])
@@ -88,13 +110,31 @@ def command(act: Act) -> Handler:
     return run
 
 
-def once(visit: Visit) -> dict[str, str]:
+def perform(act: Act) -> Callable[[Visit], Awaitable[tuple[Json, Answer]]]:
+    """The person as the act leaves them, or as they were; and the answer."""
+
+    async def early(visit: Visit) -> tuple[Json, Answer]:
+        before = await visit.get(person(visit)) if act.gone else None
+        body = {"reason": visit.form.text("reason") or None} | _body(act, visit)
+        change = await visit.call("POST", act.path(visit), body, headers=once(visit.form))
+        return before or change.body["user"], change
+
+    return early
+
+
+def person(visit: Visit) -> str:
+    """Where the API has the person whom a page is about."""
+    return f"/v1/users/{visit.path['user']}"
+
+
+async def read_person(visit: Visit) -> Json:
+    return await visit.get(person(visit))
+
+
+def once(form: Form) -> dict[str, str]:
     """The key that was rendered into the form: pressed twice, it is done once."""
-    return {"Idempotency-Key": visit.form.text("key")} if visit.form.text("key") else {}
-
-
-def _dry_body(act: Act, user: Json) -> Json:
-    return {"confirm": user["email"]} if "confirm" in act.fields else {}
+    key = form.text("key")
+    return {"Idempotency-Key": key} if is_id(key, "req") else {}
 
 
 def _body(act: Act, visit: Visit) -> Json:
@@ -109,5 +149,5 @@ def _body(act: Act, visit: Visit) -> Json:
 def add_pages(app: FastAPI) -> None:
     for act in ACTS:
         path = f"/_/users/{{user}}/{act.name}"
-        add(app, "GET", path, dialog(act))
-        add(app, "POST", path, command(act))
+        add(app, "GET", path, dialog(act), early=rehearse(act))
+        add(app, "POST", path, command(act), early=perform(act))

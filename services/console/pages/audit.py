@@ -66,10 +66,9 @@ class Asked:
 def _midnight(day: str, zone: str | None, days: int = 0) -> list[str]:
     """The moment at which a day begins, in RFC 3339; nothing for what is no day."""
     try:
-        chosen = date.fromisoformat(day) + timedelta(days=days)
+        return [times.midnight(date.fromisoformat(day) + timedelta(days=days), zone)]
     except (ValueError, OverflowError):
         return []
-    return [times.midnight(chosen, zone)]
 
 
 async def page(visit: Visit) -> Response:

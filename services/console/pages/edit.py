@@ -6,6 +6,8 @@ field by field, and is kept wherever this form did not touch it.
 
 from __future__ import annotations
 
+import asyncio
+import re
 from typing import Any, cast
 
 from fastapi import FastAPI
@@ -15,7 +17,7 @@ from services.console import texts
 from services.console.forms import Form
 from services.console.gateway_client import Answer, Json, Problem
 from services.console.outcomes import commanded, refused
-from services.console.pages.acts import DRY, once
+from services.console.pages.acts import DRY, once, person, read_person
 from services.console.pages.users import roles_of
 from services.console.routes import add
 from services.console.visit import Visit
@@ -60,39 +62,58 @@ def patch(mine: dict[str, str], was: dict[str, str]) -> Json:
 
 
 async def dialog(visit: Visit) -> Response:
-    user = await visit.get(f"/v1/users/{visit.path['user']}")
-    return await _form(visit, user, shown(user), "users/edit.html")
+    user, roles = await asyncio.gather(visit.early, roles_of(visit))
+    return _form(visit, user, roles, shown(user), "users/edit.html")
 
 
 async def deactivation(visit: Visit) -> Response:
     """What unticking "Active" does, in numbers, before anybody saves."""
-    user = visit.path["user"]
-    if visit.request.query_params.get("active") == "on":
-        return Response("")
     try:
-        effects = (await visit.call("POST", f"/v1/users/{user}/deactivate", {}, params=DRY)).body["effects"]
+        effects: Json = await visit.early
     except Problem as problem:
         if problem.status == 401:  # noqa: PLR2004
             raise
         return visit.fragment("users/effects.html", effects={}, refusal=texts.refusal(problem.document))
-    return visit.fragment("users/effects.html", effects=effects, refusal=None)
+    return visit.fragment("users/effects.html", effects=effects, refusal=None) if effects else Response("")
+
+
+async def _ask_effects(visit: Visit) -> Json:
+    if visit.request.query_params.get("active") == "on":
+        return {}
+    return (await visit.call("POST", f"{person(visit)}/deactivate", {}, params=DRY)).body["effects"]
 
 
 async def save(visit: Visit) -> Response:
-    form, user = visit.form, visit.path["user"]
-    mine = typed(form)
-    was = {name: form.text(f"was_{name}") for name in mine}
-    body = patch(mine, was)
-    if reason := form.text("reason"):
-        body["reason"] = reason
-    headers = once(visit) | ({"If-Match": f'"{version}"'} if (version := form.text("version")) else {})
     try:
-        change = await visit.call("PATCH", f"/v1/users/{user}", body, headers=headers)
+        change: Answer = await visit.early
     except Problem as problem:
         if problem.code == "version_conflict":
-            return await _conflict(visit, problem, mine, was)
+            return await _conflict(visit, problem)
         return await refused(visit, problem, form=FORM)
-    return commanded(visit, change, dialog="dialog-edit", said=_said(change, body))
+    return commanded(visit, change, dialog="dialog-edit", said=_said(change, _changed(visit.form)))
+
+
+async def _save(visit: Visit) -> Answer:
+    form = visit.form
+    body = _changed(form)
+    if reason := form.text("reason"):
+        body["reason"] = reason
+    return await visit.call("PATCH", person(visit), body, headers=once(form) | stands_on(form))
+
+
+def stands_on(form: Form) -> dict[str, str]:
+    """The version of the person that the form began with."""
+    version = form.text("version")
+    return {"If-Match": f'"{version}"'} if re.fullmatch(r"[0-9]{1,18}", version) else {}
+
+
+def _changed(form: Form) -> Json:
+    mine = typed(form)
+    return patch(mine, _was(form, mine))
+
+
+def _was(form: Form, mine: dict[str, str]) -> dict[str, str]:
+    return {name: form.text(f"was_{name}") for name in mine}
 
 
 def _said(change: Answer, body: Json) -> str:
@@ -104,17 +125,19 @@ def _said(change: Answer, body: Json) -> str:
     return f"{name} has been saved."
 
 
-async def _conflict(visit: Visit, problem: Problem, mine: dict[str, str], was: dict[str, str]) -> Response:
+async def _conflict(visit: Visit, problem: Problem) -> Response:
     """The form again, on the newest version: theirs where I changed nothing, mine where I did, both told."""
-    user = await visit.get(f"/v1/users/{visit.path['user']}")
+    mine = typed(visit.form)
+    was = _was(visit.form, mine)
+    user, roles = await asyncio.gather(read_person(visit), roles_of(visit))
     theirs = shown(user)
     touched = {name: value for name, value in mine.items() if value != was[name]}
     clashes = {name for name in touched if theirs[name] != was[name]}
     merged = theirs | touched
     changes = [_told(change) for change in problem.document.get("changes") or ()]
     headers = {"HX-Retarget": f"#{FORM}", "HX-Reswap": "outerHTML"}
-    return await _form(
-        visit, user, merged, "users/edit_form.html", headers, conflict={"changes": changes}, clashes=clashes,
+    return _form(
+        visit, user, roles, merged, "users/edit_form.html", headers, conflict={"changes": changes}, clashes=clashes,
         reason=visit.form.text("reason"),
     )  # fmt: skip
 
@@ -130,15 +153,15 @@ def _told(change: Json) -> Json:
     return {"what": texts.event(change["type"]), "at": change["at"], "by": by.get("name"), "fields": values}
 
 
-async def _form(
+def _form(
     visit: Visit,
     user: Json,
+    roles: list[Json],
     fields: dict[str, str],
     template: str,
     headers: dict[str, str] | None = None,
     **more: Any,
 ) -> Response:
-    roles = await roles_of(visit)
     if not any(role["id"] == user["role"]["id"] for role in roles):
         roles = [user["role"], *roles]
     values: Json = {"conflict": None, "clashes": set[str](), "reason": ""} | more
@@ -148,6 +171,6 @@ async def _form(
 
 
 def add_pages(app: FastAPI) -> None:
-    add(app, "GET", "/_/users/{user}/edit", dialog)
-    add(app, "POST", "/_/users/{user}/edit", save)
-    add(app, "GET", "/_/users/{user}/deactivation", deactivation)
+    add(app, "GET", "/_/users/{user}/edit", dialog, early=read_person)
+    add(app, "POST", "/_/users/{user}/edit", save, early=_save)
+    add(app, "GET", "/_/users/{user}/deactivation", deactivation, early=_ask_effects)

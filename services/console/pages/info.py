@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from fastapi import FastAPI
 from starlette.responses import Response
 
 from services.console import texts
 from services.console.gateway_client import Json, Problem
 from services.console.outcomes import commanded, refused, said
-from services.console.pages.acts import DRY, once
+from services.console.pages.acts import DRY, once, person, read_person
 from services.console.routes import add
 from services.console.visit import Visit
 
@@ -25,17 +27,23 @@ async def info(visit: Visit) -> Response:
 
 
 async def _info(visit: Visit) -> Json:
-    user = await visit.get(f"/v1/users/{visit.path['user']}")
-    live: list[Json] | None = None
-    if visit.may("sessions.read"):
-        live = (await visit.get(f"/v1/users/{user['id']}/sessions"))["data"]
+    user, live = await asyncio.gather(visit.early, _live(visit))
     return {"user": user, "live": live}
 
 
+async def _live(visit: Visit) -> list[Json] | None:
+    if not visit.may("sessions.read"):
+        return None
+    return (await visit.get(f"{person(visit)}/sessions"))["data"]
+
+
 async def sessions(visit: Visit) -> Response:
-    user = visit.path["user"]
-    person, live = await visit.all(f"/v1/users/{user}", f"/v1/users/{user}/sessions")
-    return visit.fragment("users/sessions_tab.html", user=person, sessions=live["data"])
+    user, live = await visit.early
+    return visit.fragment("users/sessions_tab.html", user=user, sessions=live["data"])
+
+
+async def _read_sessions(visit: Visit) -> tuple[Json, Json]:
+    return await asyncio.gather(read_person(visit), visit.get(f"{person(visit)}/sessions"))
 
 
 async def timeline(visit: Visit) -> Response:
@@ -66,7 +74,9 @@ async def end_all(visit: Visit) -> Response:
     user = await visit.get(f"/v1/users/{visit.path['user']}")
     body = {"reason": visit.form.text("reason") or None}
     try:
-        change = await visit.call("DELETE", f"/v1/users/{user['id']}/sessions", body, headers=once(visit))
+        change = await visit.call(
+            "DELETE", f"/v1/users/{user['id']}/sessions", body, headers=once(visit.form)
+        )
     except Problem as problem:
         return await refused(visit, problem, form="form-end-sessions")
     words = f"All sessions of {user['name']} have been ended."
@@ -76,7 +86,7 @@ async def end_all(visit: Visit) -> Response:
 async def end_one(visit: Visit) -> Response:
     user, session = visit.path["user"], visit.path["session"]
     try:
-        await visit.call("DELETE", f"/v1/users/{user}/sessions/{session}", headers=once(visit))
+        await visit.call("DELETE", f"/v1/users/{user}/sessions/{session}", headers=once(visit.form))
     except Problem as problem:
         return await refused(visit, problem, form=f"form-end-{session}")
     return said(visit, "The session has been ended.", user={"id": user})
@@ -84,9 +94,9 @@ async def end_one(visit: Visit) -> Response:
 
 def add_pages(app: FastAPI) -> None:
     user = "/_/users/{user}"
-    add(app, "GET", f"{user}/info", dialog)
-    add(app, "GET", f"{user}/info/info", info)
-    add(app, "GET", f"{user}/info/sessions", sessions)
+    add(app, "GET", f"{user}/info", dialog, early=read_person)
+    add(app, "GET", f"{user}/info/info", info, early=read_person)
+    add(app, "GET", f"{user}/info/sessions", sessions, early=_read_sessions)
     add(app, "GET", f"{user}/info/timeline", timeline)
     add(app, "GET", f"{user}/end-sessions", ending)
     add(app, "POST", f"{user}/end-sessions", end_all)

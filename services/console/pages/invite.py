@@ -26,7 +26,7 @@ async def invite(visit: Visit) -> Response:
     if labels := [label.strip() for label in form.text("labels").split(",") if label.strip()]:
         body["labels"] = labels
     try:
-        change = await visit.call("POST", "/v1/users", body, headers=once(visit))
+        change = await visit.call("POST", "/v1/users", body, headers=once(visit.form))
     except Problem as problem:
         return await refused(visit, problem, form="form-invite")
     words = f"{change.body['user']['name']} has been invited: the link in the mail lives 7 days."

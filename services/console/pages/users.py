@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ from starlette.responses import Response
 from services.console.gateway_client import Json, Problem
 from services.console.routes import add
 from services.console.visit import HOME, Visit
+from services.kit.ids import is_id
 from services.kit.times import rfc3339
 
 COLUMNS = (
@@ -115,8 +117,9 @@ class Found:
         return self.first + len(self.rows) - 1
 
 
-async def find(visit: Visit, asked: Asked) -> Found:
+async def find(visit: Visit) -> Found:
     """Raises Problem: a filter that the API does not know, or the missing permission."""
+    asked = Asked.of(visit.request.query_params)
     page = await visit.get("/v1/users", asked.params(datetime.now(UTC)))
     rows: list[Json] = page["data"]
     size, before, after = int(asked.limit), page["previous_cursor"], page["next_cursor"]
@@ -139,10 +142,10 @@ async def table(visit: Visit) -> Response:
 
 async def page(visit: Visit) -> Response:
     asked = Asked.of(visit.request.query_params)
-    shown = await values(visit, asked)
-    roles = await roles_of(visit)
+    asked_for = visit.request.query_params.get("user", "")
+    shown, roles = await asyncio.gather(values(visit, asked), roles_of(visit))
     return visit.page(
-        "users/page.html", roles=roles, open_user=visit.request.query_params.get("user"), **shown
+        "users/page.html", roles=roles, open_user=asked_for if is_id(asked_for, "usr") else None, **shown
     )
 
 
@@ -150,7 +153,7 @@ async def values(visit: Visit, asked: Asked) -> Json:
     """What the table shows; a filter that cannot be followed is told in it."""
     shown: Json = {"asked": asked, "columns": COLUMNS, "found": None, "refusal": None}
     try:
-        shown["found"] = await find(visit, asked)
+        shown["found"] = await visit.early
     except Problem as problem:
         if problem.status != 400:  # noqa: PLR2004
             raise
@@ -164,5 +167,5 @@ async def roles_of(visit: Visit) -> list[Json]:
 
 
 def add_pages(app: FastAPI) -> None:
-    add(app, "GET", HOME, page)
-    add(app, "GET", TABLE, table)
+    add(app, "GET", HOME, page, early=find)
+    add(app, "GET", TABLE, table, early=find)

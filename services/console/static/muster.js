@@ -57,6 +57,12 @@
     (successorOf(left) ?? document.querySelector("#users, #main"))?.focus();
     if (after) htmx.trigger(body(), `muster:${after}`);
   };
+  // Not swapped out of band: a row that is gone meanwhile would be an error.
+  const putIntoRow = (mark) => {
+    const place = byId(mark.dataset.for);
+    delete mark.dataset.for;
+    if (place) place.replaceChildren(mark); else mark.remove();
+  };
   const topmost = () => [...document.querySelectorAll("#dialogs dialog[open]")].at(-1);
   // Behind a modal dialog nothing is seen or heard: words come forward into it.
   const comeForward = () => {
@@ -78,6 +84,7 @@
   });
   addEventListener("htmx:afterSettle", ({ detail }) => {
     openNew();
+    for (const mark of document.querySelectorAll("[data-for]")) putIntoRow(mark);
     // Whatever had the focus is gone from a swapped part: its successor takes it, else the part itself.
     if (document.activeElement === body() && !topmost()) {
       (byId(asked?.id) ?? successorOf(left) ?? byId(detail.target?.id))?.focus({ preventScroll: true });
@@ -98,17 +105,24 @@
   // -- clicks ---------------------------------------------------------------------------------------------
   addEventListener("click", async (event) => {
     const at = (selector) => event.target.closest?.(selector);
+    if (at("[data-open]") && !(event.ctrlKey || event.metaKey || event.shiftKey)) {
+      event.preventDefault();
+      open(at("[data-open]"));
+    }
     if (at("[data-close]")) at("dialog").close();
     if (at("[data-dismiss]")) at("[data-dismiss]").parentElement.remove();
     if (at("[data-toggle]")) toggle(at("[data-toggle]"));
     if (at("[data-reveal]")) reveal(at("[data-reveal]"));
     if (at("[data-why]")) say(at("[data-why]").dataset.why, true);
     if (at("[data-copy]")) {
-      await navigator.clipboard?.writeText(at("[data-copy]").dataset.copy);
-      say("Copied.");
+      // Without TLS a browser has no clipboard, and it may refuse one: nothing is said to be copied that is not.
+      const copied = await navigator.clipboard?.writeText(at("[data-copy]").dataset.copy).then(() => true, () => false);
+      say(copied ? "Copied." : "Your browser does not let this page copy. Select the text and copy it yourself.", !copied);
     }
     if (at("[role=tab]")) choose(at("[role=tab]"));
   });
+  // Not an hx-get on each: a table has hundreds of these, and htmx would look after every one.
+  const open = (opener) => htmx.ajax("GET", opener.dataset.open, { source: opener, target: "#dialogs", swap: "beforeend" }).catch(() => {});
   const toggle = (button) => {
     const open = button.getAttribute("aria-expanded") !== "true" || "stays" in button.dataset;
     button.setAttribute("aria-expanded", open);
@@ -160,6 +174,9 @@
     if (!form.matches("[data-once]")) return;
     if (form.dataset.sent) event.preventDefault();
     form.dataset.sent = "yes";
+  });
+  addEventListener("pageshow", ({ persisted }) => { // kept alive behind another page: who is signed in may have changed
+    if (persisted) location.reload();
   });
   addEventListener("pageshow", () => document.querySelectorAll("form[data-sent]").forEach((form) => delete form.dataset.sent));
 

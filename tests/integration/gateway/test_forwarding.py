@@ -36,6 +36,7 @@ async def test_a_request_reaches_identity_as_it_was_sent(gateway: Gateway) -> No
         ("/v1/audit/count", "audit", "audit-key"),
         ("/v1/audit/proof/inclusion", "audit", "audit-key"),
         ("/v1/session-kills/kil_1", "notifier", "notifier-key"),
+        ("/v1/undelivered-messages", "notifier", "notifier-key"),
     ],
 )
 async def test_each_path_goes_to_its_service_with_that_services_key(

@@ -87,6 +87,18 @@ async def test_the_page_escapes_what_a_mail_says_and_keeps_its_html_in_a_sandbox
         assert "allow-scripts" not in content.headers["Content-Security-Policy"]
 
 
+async def test_an_address_is_refused_while_that_is_asked_for(base: int) -> None:
+    refused = f"http://127.0.0.1:{base + 2}/refused/Z@acme.example"
+    async with aiohttp.ClientSession() as http:
+        await http.put(refused)
+        with pytest.raises(aiosmtplib.SMTPRecipientsRefused):
+            await send(base, "Lost")
+        await http.delete(refused)
+    await send(base, "Arrives")
+
+    assert [message["subject"] for message in await messages(base)] == ["Arrives"]
+
+
 async def test_another_host_name_is_refused(base: int) -> None:
     status, _ = await get(base, "/messages", Host="evil.example")
 
