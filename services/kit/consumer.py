@@ -25,6 +25,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from faststream import AckPolicy, BaseMiddleware
 from faststream.kafka import KafkaBroker, KafkaMessage
+from faststream.message import AckStatus
 
 from services.kit import parked
 from services.kit.broker import KafkaReplaced, cluster_at, cluster_of
@@ -51,6 +52,8 @@ REQUEST_TIMEOUT_MS = 10_000
 """A broker that was frozen and then killed leaves a request to join unanswered: 40 s, says the default."""
 RETRY_POLL_SECONDS = 1.0
 RETRY_LIMIT = 50
+COMMIT_SECONDS, COMMIT_TIMEOUT_SECONDS = 1.0, 0.5
+"""How often Kafka is told where to go on: what it does not know yet is read again, and skipped by its offset."""
 
 
 class Consumer:
@@ -83,6 +86,7 @@ class Consumer:
         self._apply = apply
         self._committed = committed or (lambda: None)
         self._consumer: Any = None
+        self._untold: dict[TopicPartition, int] = {}
         self._cluster = ""
         self._replaced = asyncio.Event()
 
@@ -91,6 +95,7 @@ class Consumer:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._read())
             group.create_task(self._retry())
+            group.create_task(self._tell())
 
     async def behind(self) -> int:
         """How many records are in the topics that are neither applied nor parked.
@@ -186,7 +191,9 @@ class Consumer:
             self._consumer = subscriber.consumer
             await self._replaced.wait()
         finally:
+            await self._tell_offsets()
             self._consumer = None
+            self._untold.clear()
             await broker.stop()
 
     def _declare(self) -> tuple[KafkaBroker, Any]:
@@ -206,6 +213,8 @@ class Consumer:
             await self._check_cluster(subscriber.consumer)
             batch: Any = msg.raw_message  # the true batch, put there by _parser
             await self.process([_raw(record) for record in batch])
+            self._untold |= {TopicPartition(raw.topic, raw.partition): raw.offset + 1 for raw in batch}
+            msg.committed = AckStatus.ACKED  # by `_tell`; an error before this line still means: read it again
 
         subscriber(handle)
         return broker, subscriber
@@ -220,6 +229,23 @@ class Consumer:
         if cluster not in (None, self._cluster):
             self._replaced.set()
             raise KafkaReplaced("the next session begins with it")
+
+    async def _tell(self) -> None:
+        while True:
+            await asyncio.sleep(COMMIT_SECONDS)
+            await self._tell_offsets()
+
+    async def _tell_offsets(self) -> None:
+        """Tell Kafka what is done, never another one that has come since; what it does not take is read again."""
+        consumer, done, self._untold = self._consumer, self._untold, {}
+        if consumer is None or not done:
+            return
+        try:
+            if await cluster_of(consumer._client) == self._cluster:  # noqa: SLF001 (see below)
+                async with asyncio.timeout(COMMIT_TIMEOUT_SECONDS):
+                    await consumer.commit(done)
+        except (KafkaError, OSError) as error:
+            log.info("Kafka was not told how far reading is", error=type(error).__name__)
 
     async def _retry(self) -> None:
         while True:

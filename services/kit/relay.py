@@ -28,6 +28,8 @@ from services.kit.telemetry import logger
 log = logger(__name__)
 
 PAGE = 1000
+GATHER_SECONDS = 0.04
+"""A page begins no sooner after the one before: under load they are few and large (decision 0014)."""
 POLL_SECONDS = 1.0
 CLUSTER_SECONDS = 0.25
 STUCK_SECONDS = 5.0
@@ -50,10 +52,9 @@ class Source(Protocol):
     async def on_lead(self, connection: Connection, after: int, publish: Publish) -> None:
         """Do what a new leader has to, before anything behind its cursor is read."""
 
-    async def after_publish(
-        self, connection: Connection, page: Sequence[Positioned], publish: Publish
-    ) -> None:
-        """Publish what goes with a page, which is acknowledged; the cursor moves over it afterwards."""
+    async def beside(self, connection: Connection, page: Sequence[Positioned]) -> Sequence[Record]:  # noqa: ARG002
+        """Return what is published together with a page; the cursor moves when all of it is acknowledged."""
+        return ()
 
     async def on_idle(self, connection: Connection, publish: Publish) -> None:
         """Do what is due; called at least every second while the log is published to its end."""
@@ -214,7 +215,8 @@ class Relay:
 
     async def _lead(self, me: Candidate) -> None:
         await me.connection.add_listener(self._channel, self._notified)
-        connection = await connect(self._url)
+        # A cursor that a crash of the database sets back repeats, and that is all: no page waits for its disk.
+        connection = await connect(self._url, synchronous_commit="off")
         try:
             async with open_publisher(self._bootstrap, f"relay-{self._name}") as publisher:
                 cursor = await take_over(me.connection, self._name)
@@ -235,19 +237,22 @@ class Relay:
         if cluster != cursor.cluster:
             await self._fill(connection, publish, cursor, cluster)
         await self._source.on_lead(connection, cursor.position, publish)
+        began = 0.0
         while not self._stop.is_set():
             self._wake.clear()
             page = await self._source.read(connection, cursor.position, PAGE)
             if page:
-                self._behind_since = self._behind_since or time.monotonic()
-                await publish([record for _, record in page])
-                await self._source.after_publish(connection, page, publish)
+                began = time.monotonic()
+                self._behind_since = self._behind_since or began
+                beside = await self._source.beside(connection, page)
+                await publish([*(record for _, record in page), *beside])
                 await cursor.move(connection, page[-1][0])
             self._problem, self._failures = None, 0
             if len(page) < PAGE:
                 self._behind_since = None
                 await self._source.on_idle(connection, publish)
                 await _wait(self._wake, POLL_SECONDS)
+                await _wait(self._stop, began + GATHER_SECONDS - time.monotonic())
 
     async def _fill(self, connection: Connection, publish: Publish, cursor: Cursor, cluster: str) -> None:
         """Go on with a cluster that holds nothing of ours yet; after another one it is filled again."""
@@ -297,6 +302,8 @@ async def _end(*tasks: asyncio.Task[None]) -> None:
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:
+    if seconds <= 0:
+        return
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(event.wait(), seconds)
 
