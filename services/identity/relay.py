@@ -58,13 +58,16 @@ class IdentityLog(Source):
 
     async def beside(self, connection: Connection, page: Sequence[Positioned]) -> list[Record]:
         """The state of every user who changed."""
-        subjects = (dict(record.headers)[SUBJECT].decode() for _, record in page)
-        users = dict.fromkeys(subject for subject in subjects if subject.startswith("usr_"))
-        return await self._directory.states(connection, users)
+        return await self._directory.states(connection, filter(None, (_user(record) for _, record in page)))
 
     async def on_idle(self, connection: Connection, publish: Publish) -> None:
         """Write again what is due."""
         await self._directory.write_again(connection, publish)
+
+
+def _user(record: Record) -> str | None:
+    """The user whose stream the event is in."""
+    return next((s.decode() for name, s in record.headers if name == SUBJECT and s.startswith(b"usr_")), None)
 
 
 def create(settings: Settings) -> FastAPI:

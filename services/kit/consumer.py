@@ -251,7 +251,8 @@ class Consumer:
         while True:
             await asyncio.sleep(RETRY_POLL_SECONDS)
             try:
-                await self.retry_parked()
+                if await parked.is_asked(self._pool):
+                    await self.retry_parked()
             except Exception as error:  # noqa: BLE001 # tried again in a second, whatever it is
                 log.warning("parked records cannot be tried again", error=describe(error))
 
