@@ -214,7 +214,9 @@ class Consumer:
             batch: Any = msg.raw_message  # the true batch, put there by _parser
             await self.process([_raw(record) for record in batch])
             self._untold |= {TopicPartition(raw.topic, raw.partition): raw.offset + 1 for raw in batch}
-            msg.committed = AckStatus.ACKED  # by `_tell`; an error before this line still means: read it again
+            msg.committed = (
+                AckStatus.ACKED
+            )  # by `_tell`; an error before this line still means: read it again
 
         subscriber(handle)
         return broker, subscriber
@@ -236,16 +238,20 @@ class Consumer:
             await self._tell_offsets()
 
     async def _tell_offsets(self) -> None:
-        """Tell Kafka what is done, never another one that has come since; what it does not take is read again."""
-        consumer, done, self._untold = self._consumer, self._untold, {}
+        """Tell Kafka what is done, never another one that has come since; what it did not take is told again."""
+        consumer, done = self._consumer, self._untold
         if consumer is None or not done:
             return
+        self._untold = {}
         try:
             if await cluster_of(consumer._client) == self._cluster:  # noqa: SLF001 (see below)
+                ours = consumer.assignment()
                 async with asyncio.timeout(COMMIT_TIMEOUT_SECONDS):
-                    await consumer.commit(done)
+                    await consumer.commit({place: offset for place, offset in done.items() if place in ours})
+                return
         except (KafkaError, OSError) as error:
             log.info("Kafka was not told how far reading is", error=type(error).__name__)
+        self._untold = done | self._untold
 
     async def _retry(self) -> None:
         while True:

@@ -16,7 +16,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from muster_contracts.envelope import Record
 
@@ -37,6 +37,7 @@ STOP_SECONDS = 5.0
 BACKOFF_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 STARTING, STANDING_BY, LEADING = "starting", "standing_by", "leading"
 
+T = TypeVar("T")
 Positioned = tuple[int, Record]
 Publish = Callable[[Sequence[Record]], Awaitable[None]]
 """Publishes in order, and returns when all is acknowledged."""
@@ -237,22 +238,34 @@ class Relay:
         if cluster != cursor.cluster:
             await self._fill(connection, publish, cursor, cluster)
         await self._source.on_lead(connection, cursor.position, publish)
-        began = 0.0
+        began, page = 0.0, await self._source.read(connection, cursor.position, PAGE)
         while not self._stop.is_set():
-            self._wake.clear()
-            page = await self._source.read(connection, cursor.position, PAGE)
             if page:
                 began = time.monotonic()
                 self._behind_since = self._behind_since or began
-                beside = await self._source.beside(connection, page)
-                await publish([*(record for _, record in page), *beside])
-                await cursor.move(connection, page[-1][0])
-            self._problem, self._failures = None, 0
-            if len(page) < PAGE:
-                self._behind_since = None
-                await self._source.on_idle(connection, publish)
-                await _wait(self._wake, POLL_SECONDS)
-                await _wait(self._stop, began + GATHER_SECONDS - time.monotonic())
+                page = await self._publish(connection, publish, cursor, page)
+                continue
+            self._problem, self._failures, self._behind_since = None, 0, None
+            await self._source.on_idle(connection, publish)
+            await _wait(self._wake, POLL_SECONDS)
+            await _wait(self._stop, began + GATHER_SECONDS - time.monotonic())
+            self._wake.clear()
+            page = await self._source.read(connection, cursor.position, PAGE)
+
+    async def _publish(
+        self, connection: Connection, publish: Publish, cursor: Cursor, page: Sequence[Positioned]
+    ) -> Sequence[Positioned]:
+        """Publish a page and move the cursor over it; a full one is followed by the next, which is read meanwhile."""
+        beside = await self._source.beside(connection, page)
+        records, last = [*(record for _, record in page), *beside], page[-1][0]
+        if len(page) < PAGE:
+            await publish(records)
+            following: Sequence[Positioned] = ()
+        else:
+            _, following = await _both(publish(records), self._source.read(connection, last, PAGE))
+        await cursor.move(connection, last)
+        self._problem, self._failures = None, 0
+        return following
 
     async def _fill(self, connection: Connection, publish: Publish, cursor: Cursor, cluster: str) -> None:
         """Go on with a cluster that holds nothing of ours yet; after another one it is filled again."""
@@ -295,7 +308,16 @@ async def _first(*works: Coroutine[Any, Any, None]) -> None:
         task.result()
 
 
-async def _end(*tasks: asyncio.Task[None]) -> None:
+async def _both(first: Awaitable[None], second: Awaitable[T]) -> tuple[None, T]:
+    """Wait for both; where one fails the other is cancelled, and its error is raised as it is."""
+    tasks = asyncio.ensure_future(first), asyncio.ensure_future(second)
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        await _end(*tasks)
+
+
+async def _end(*tasks: asyncio.Future[Any]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -11,7 +11,18 @@ import uvloop
 
 from tests.bench.figures import HEADER, show
 
-PROGRAMS = ("commands", "http", "sign_in", "lists", "latency", "relay", "audit", "rebuild", "start")
+PROGRAMS = (
+    "commands",
+    "http",
+    "sign_in",
+    "lists",
+    "latency",
+    "relay",
+    "audit",
+    "rebuild",
+    "million",
+    "start",
+)
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import tempfile
@@ -31,6 +32,7 @@ from services.identity.users import read
 from services.kit import migrate, telemetry, topics
 from services.kit.ids import new_id
 from services.kit.postgres import Connection
+from services.kit.server import GARBAGE
 from services.kit.settings import Settings, load
 from tests.support.identity import Org, Place
 
@@ -87,6 +89,8 @@ class Muster:
 async def muster(*processes: str) -> AsyncIterator[Muster]:
     """PostgreSQL and Kafka with all tables and topics, and these processes of Muster."""
     telemetry.configure("bench", "warning")
+    gc.freeze()
+    gc.set_threshold(GARBAGE, 20, 50)  # as our processes do, for what of them runs in this one
     with tempfile.TemporaryDirectory(prefix="muster-bench-") as folder, _environment(folder):
         plan = Plan(load(), Var(Path(folder) / "var"), ROOT)
         plan.var.open()
