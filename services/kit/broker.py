@@ -131,7 +131,7 @@ class Publisher:
 
 @lru_cache(maxsize=KNOWN_KEYS)
 def _partition(key: bytes, partitions: tuple[int, ...]) -> int:
-    """As every client hashes it, in Python and therefore not twice: a user has events and a place in the directory."""
+    """As every client hashes it; in Python, so not twice for a user who has events and a place in the directory."""
     return _PARTITIONER(key, partitions, partitions)
 
 
