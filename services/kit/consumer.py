@@ -193,7 +193,6 @@ class Consumer:
         finally:
             await self._tell_offsets()
             self._consumer = None
-            self._untold.clear()
             await broker.stop()
 
     def _declare(self) -> tuple[KafkaBroker, Any]:
@@ -209,14 +208,15 @@ class Consumer:
             heartbeat_interval_ms=1000, decoder=_decoder, no_reply=True,
         )  # fmt: skip
 
+        untold = self._untold = dict[TopicPartition, int]()  # of this session and this cluster alone
+
         async def handle(msg: KafkaMessage) -> None:
             await self._check_cluster(subscriber.consumer)
             batch: Any = msg.raw_message  # the true batch, put there by _parser
             await self.process([_raw(record) for record in batch])
-            self._untold |= {TopicPartition(raw.topic, raw.partition): raw.offset + 1 for raw in batch}
-            msg.committed = (
-                AckStatus.ACKED
-            )  # by `_tell`; an error before this line still means: read it again
+            untold.update({TopicPartition(raw.topic, raw.partition): raw.offset + 1 for raw in batch})
+            # Kafka is told by `_tell`. Whoever raised before this line gets the batch again.
+            msg.committed = AckStatus.ACKED
 
         subscriber(handle)
         return broker, subscriber
@@ -238,20 +238,23 @@ class Consumer:
             await self._tell_offsets()
 
     async def _tell_offsets(self) -> None:
-        """Tell Kafka what is done, never another one that has come since; what it did not take is told again."""
-        consumer, done = self._consumer, self._untold
-        if consumer is None or not done:
+        """Tell Kafka what is done, and never another one that has come since; what it does not take stays untold."""
+        consumer, untold, cluster = self._consumer, self._untold, self._cluster
+        if consumer is None or not untold:
             return
-        self._untold = {}
+        done = dict(untold)
         try:
-            if await cluster_of(consumer._client) == self._cluster:  # noqa: SLF001 (see below)
-                ours = consumer.assignment()
-                async with asyncio.timeout(COMMIT_TIMEOUT_SECONDS):
-                    await consumer.commit({place: offset for place, offset in done.items() if place in ours})
+            if await cluster_of(consumer._client) != cluster:  # noqa: SLF001 (see below)
                 return
+            ours = consumer.assignment()
+            async with asyncio.timeout(COMMIT_TIMEOUT_SECONDS):
+                await consumer.commit({place: offset for place, offset in done.items() if place in ours})
         except (KafkaError, OSError) as error:
             log.info("Kafka was not told how far reading is", error=type(error).__name__)
-        self._untold = done | self._untold
+        else:
+            for place, offset in done.items():
+                if untold.get(place) == offset:
+                    del untold[place]
 
     async def _retry(self) -> None:
         while True:
