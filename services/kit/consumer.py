@@ -249,7 +249,7 @@ class Consumer:
             ours = consumer.assignment()
             async with asyncio.timeout(COMMIT_TIMEOUT_SECONDS):
                 await consumer.commit({place: offset for place, offset in done.items() if place in ours})
-        except (KafkaError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 (whatever it is: what is not told now is told later)
             log.info("Kafka was not told how far reading is", error=type(error).__name__)
         else:
             for place, offset in done.items():
