@@ -27,7 +27,7 @@ CLOSE_SECONDS = 1.0
 METADATA_SECONDS = 10.0
 PROBE_SECONDS = 2.0
 KNOWN_KEYS = 20_000
-_PARTITIONER = DefaultPartitioner()
+_PARTITIONER: Any = DefaultPartitioner()
 
 
 class TopicMissing(Exception):
