@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from muster_contracts.errors import Undecodable
@@ -15,7 +16,7 @@ CONTENT_TYPE = ("content-type", b"application/json")
 DATA_SCHEMA = "ce_dataschema"
 
 _URN = re.compile(r"urn:muster:schema:([a-z0-9_.]{1,100}):([1-9][0-9]{0,3})")
-_NUMBER = re.compile(rb"[0-9]{1,18}")
+_DIGITS = 18
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _LONGEST = 255
 
@@ -25,11 +26,12 @@ def _write_number(value: int) -> bytes:
 
 
 def _read_number(raw: bytes) -> int:
-    if not _NUMBER.fullmatch(raw):
+    if not raw.isdigit() or len(raw) > _DIGITS:
         raise ValueError("not a number of at most 18 digits")
     return int(raw)
 
 
+@lru_cache(maxsize=2048)
 def _write_time(value: datetime) -> bytes:
     return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z").encode()
 
@@ -65,7 +67,7 @@ def _read_type(raw: bytes) -> str:
 
 
 def _remembered(read: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
-    """For attributes with few different values, which come again with nearly every record."""
+    """For attributes whose values come again: few different ones, or the same for all events of a command."""
     return lru_cache(maxsize=2048)(read)
 
 
@@ -81,7 +83,7 @@ TEXT = Codec("text", str.encode, _read_text)
 NAME = Codec("text", str.encode, _remembered(_read_text))
 TYPE = Codec("text", _write_type, _remembered(_read_type))
 NUMBER = Codec("number", _write_number, _read_number)
-TIME = Codec("time", _write_time, _read_time)
+TIME = Codec("time", _write_time, _remembered(_read_time))
 
 
 class Attribute(NamedTuple):
@@ -119,6 +121,8 @@ ATTRIBUTES = (
 SCHEMA = Attribute("version", DATA_SCHEMA, NAME, "urn:muster:schema:<type>:<version>", required=True)
 
 
+_WRITERS = [(each.header, each.codec.write) for each in ATTRIBUTES]
+_VALUES = attrgetter(*(each.field for each in ATTRIBUTES))
 _READERS = {each.header: (each.field, each.codec.read) for each in (*ATTRIBUTES, SCHEMA)}
 _REQUIRED_HEADERS = {each.field: each.header for each in (*ATTRIBUTES, SCHEMA) if each.required}
 _REQUIRED = _REQUIRED_HEADERS.keys()
@@ -145,9 +149,9 @@ def read_version(type_: str, urn: str) -> int:
 def write_headers(envelope: Any) -> list[tuple[str, bytes]]:
     """Return the headers of an envelope; attributes that are None are left out."""
     headers = [SPEC_VERSION, (DATA_SCHEMA, schema_urn(envelope.type, envelope.version).encode())]
-    for field, header, codec, _, _ in ATTRIBUTES:
-        if (value := getattr(envelope, field)) is not None:
-            headers.append((header, codec.write(value)))
+    for value, (header, write) in zip(_VALUES(envelope), _WRITERS, strict=True):
+        if value is not None:
+            headers.append((header, write(value)))
     headers.append(CONTENT_TYPE)
     return headers
 
@@ -173,11 +177,12 @@ def read_headers(headers: Iterable[tuple[str, bytes | None]]) -> dict[str, Any]:
 
 
 def _unique(headers: Iterable[tuple[str, bytes | None]]) -> dict[str, bytes | None]:
-    found: dict[str, bytes | None] = {}
-    for name, value in headers:
-        if name in found and name.startswith(("ce_", "content-type")):
+    pairs = tuple(headers)
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs if name.startswith(("ce_", "content-type"))]
+        if len(names) > len(set(names)):
             raise Undecodable("a header is there twice")
-        found[name] = value
     return found
 
 

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from itertools import chain
 from typing import Any, NoReturn, cast
 
+from pydantic_core import to_json
+
 from muster_contracts.errors import Undecodable
 from muster_contracts.events import Data
 
@@ -27,13 +29,12 @@ def _finite(text: str) -> float:
     return number
 
 
-_ENCODE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _DECODE = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite).decode
 
 
 def dump(data: Data) -> bytes:
-    """Return the data as compact JSON in UTF-8."""
-    return _ENCODE(data).encode()
+    """Return the data as compact JSON in UTF-8; it holds plain JSON values only."""
+    return to_json(data, inf_nan_mode="constants")
 
 
 def load(value: bytes) -> Data:

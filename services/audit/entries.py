@@ -65,7 +65,7 @@ class Entry:
     person: str | None
     """The user whom it is about: a target, or whoever stands behind one (the owner of an API key)."""
     event: Data | None
-    """Attributes of the event; None for what audit itself records."""
+    """Attributes of the event in the order of their names; None for what audit itself records."""
     data: Data
     """The event's data as it came, stamp included."""
     position: int | None
@@ -156,18 +156,19 @@ def _text(value: Any) -> str | None:
 
 def _attributes(envelope: Envelope) -> Data:
     return {
+        # in the order of names, as canonical JSON asks
+        "action": envelope.action,
+        "causation_id": envelope.causation_id,
+        "epoch": envelope.epoch,
         "id": envelope.id,
+        "position": envelope.position,
+        "recorded_at": rfc3339(envelope.recorded_time),
+        "sequence": envelope.sequence,
         "source": envelope.source,
+        "subject": envelope.subject,
+        "traceparent": envelope.traceparent,
         "type": envelope.type,
         "version": envelope.version,
-        "subject": envelope.subject,
-        "sequence": envelope.sequence,
-        "recorded_at": rfc3339(envelope.recorded_time),
-        "causation_id": envelope.causation_id,
-        "traceparent": envelope.traceparent,
-        "action": envelope.action,
-        "position": envelope.position,
-        "epoch": envelope.epoch,
     }
 
 

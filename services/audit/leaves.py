@@ -72,7 +72,7 @@ def write(entry: Entry, record: Readable, sealers: Sealers) -> bytes:
             "actor": {"id": record.actor_id, "type": record.actor_type},
             "code": record.code,
             "data": _ordered(parts.open),
-            "event": _ordered(entry.event),
+            "event": entry.event,
             "id": record.id,
             "occurred_at": record.occurred_at,
             "org": record.org,
@@ -94,8 +94,8 @@ def write(entry: Entry, record: Readable, sealers: Sealers) -> bytes:
 def _ordered(value: Any) -> Any:
     """The same with the members of every object in the order of their names."""
     if isinstance(value, dict):
-        members = cast("Data", value)
-        return {name: _ordered(members[name]) for name in sorted(members)}
+        members = sorted(cast("Data", value).items())
+        return {name: _ordered(each) if isinstance(each, (dict, list)) else each for name, each in members}
     return [_ordered(each) for each in cast("list[Any]", value)] if isinstance(value, list) else value
 
 

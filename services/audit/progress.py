@@ -8,6 +8,7 @@ Source: tables `records` and `parked`; sink: the one row of `progress`, which on
 from __future__ import annotations
 
 import asyncio
+import time
 
 from services.kit.errors import Unavailable
 from services.kit.parked import describe
@@ -36,6 +37,8 @@ class Progress:
         self._committed = asyncio.Event()
         self.epoch = 0
         self.position = 0
+        self._saved = (0, 0)
+        self._saved_at = 0.0
 
     def committed(self) -> None:
         """Something was recorded or parked: look how far that brings us."""
@@ -58,6 +61,9 @@ class Progress:
             self._committed.clear()
             try:
                 await self.advance()
+                if time.monotonic() - self._saved_at >= POLL_SECONDS:
+                    self._saved_at = time.monotonic()
+                    await self._save()
             except Exception as error:  # noqa: BLE001 # whatever it is, the next second tries again
                 log.warning("progress cannot be counted", error=describe(error))
                 await asyncio.sleep(POLL_SECONDS)
@@ -68,22 +74,25 @@ class Progress:
         while await self._step():
             pass
         if self.position != before:
-            await self._pool.execute(
-                "UPDATE progress SET epoch = $1, position = $2 WHERE (epoch, position) < ($1, $2)",
-                self.epoch,
-                self.position,
-            )
             async with self._moved:
                 self._moved.notify_all()
 
     async def _step(self) -> bool:
         """Read one run of positions; whether there may be more."""
-        found = await self._pool.fetch(_NEXT, self.position, self.epoch, self.position + RUN)
-        for row in found:
+        end = self.position + RUN
+        for row in await self._pool.fetch(_NEXT, self.position, self.epoch, end):
             if row["position"] != self.position + 1:
                 return False
             self.position += 1
-        return bool(found)
+        return self.position == end
+
+    async def _save(self) -> None:
+        if (self.epoch, self.position) != self._saved:
+            now = self.epoch, self.position
+            await self._pool.execute(
+                "UPDATE progress SET epoch = $1, position = $2 WHERE (epoch, position) < ($1, $2)", *now
+            )
+            self._saved = now
 
     async def next_known(self) -> int | None:
         """The first position behind a hole; None where nothing is known beyond."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from muster_contracts.directory import DirectoryUser, directory_record, tombstone
 from muster_contracts.envelope import Record
@@ -46,62 +46,67 @@ class Directory:
         deleted = [
             row["stream"] for row in await connection.fetch(SQL["deleted_lately"], after, TOMBSTONE_DAYS)
         ]
-        await self._write(
-            connection, {*await _changed(connection, after - LOOK_BACK, after), *deleted}, publish
-        )
+        await _write(connection, [*await _changed(connection, after - LOOK_BACK, after), *deleted], publish)
         self._again.clear()
         # The last batch of the one before may hold a page that this one has not come to yet.
         self._remember([*await _changed(connection, after - LOOK_BACK, after + PAGE), *deleted])
 
-    async def write(self, connection: Connection, users: Iterable[str], publish: Publish) -> None:
-        """Write the state of these users as it is now; it may be newer than the event that led here.
+    async def states(self, connection: Connection, users: Iterable[str]) -> list[Record]:
+        """The state of these users as it is now, to be written; it may be newer than the event that led here.
 
         Raises:
             UserMissing: see there.
         """
-        self._remember(await self._write(connection, users, publish))
+        records = [record for chunk in _chunks(users) for record in await _states(connection, chunk)]
+        self._remember([record.key.decode() for record in records if record.value is None])
+        return records
 
     async def write_all(self, connection: Connection, publish: Publish) -> None:
         """Write everybody, for a topic that is empty; tombstones are not missed there."""
         after = ""
         while users := [row["id"] for row in await connection.fetch(SQL["everybody"], after, CHUNK)]:
-            await self._write(connection, users, publish)
+            await _write(connection, users, publish)
             after = users[-1]
 
     async def write_again(self, connection: Connection, publish: Publish) -> None:
         """Write what is due once more."""
         while self._again and self._again[0][0] <= time.monotonic():
-            await self._write(connection, self._again[0][1], publish)
+            await _write(connection, self._again[0][1], publish)
             self._again.popleft()
 
     def _remember(self, users: list[str]) -> None:
         if users:
             self._again.append((time.monotonic() + self._again_seconds, users))
 
-    async def _write(self, connection: Connection, users: Iterable[str], publish: Publish) -> list[str]:
-        """Returns those who are deleted."""
-        wanted, deleted = list(dict.fromkeys(users)), list[str]()
-        for start in range(0, len(wanted), CHUNK):
-            chunk = wanted[start : start + CHUNK]
-            living = {row["id"]: _record(row) for row in await connection.fetch(SQL["users"], chunk)}
-            gone = await _tombstones(connection, [user for user in chunk if user not in living])
-            await publish([*living.values(), *gone.values()])
-            deleted += gone
-        return deleted
+
+async def _write(connection: Connection, users: Iterable[str], publish: Publish) -> None:
+    for chunk in _chunks(users):
+        await publish(await _states(connection, chunk))
+
+
+def _chunks(users: Iterable[str]) -> Iterator[list[str]]:
+    wanted = list(dict.fromkeys(users))
+    return (wanted[start : start + CHUNK] for start in range(0, len(wanted), CHUNK))
+
+
+async def _states(connection: Connection, users: list[str]) -> list[Record]:
+    living = {row["id"]: _record(row) for row in await connection.fetch(SQL["users"], users)}
+    gone = await _tombstones(connection, [user for user in users if user not in living])
+    return [*living.values(), *gone]
 
 
 async def _changed(connection: Connection, after: int, until: int) -> list[str]:
     return [row["stream"] for row in await connection.fetch(SQL["changed"], after, until)]
 
 
-async def _tombstones(connection: Connection, users: list[str]) -> dict[str, Record]:
+async def _tombstones(connection: Connection, users: list[str]) -> list[Record]:
     if not users:
-        return {}
+        return []
     rows = await connection.fetch(SQL["deleted"], users)
     found = {row["stream"]: tombstone(row["stream"], row["org"]) for row in rows}
     if missing := sorted(set(users) - found.keys()):
         raise UserMissing(f"{missing[0]} has neither a row nor a deletion: run `muster rebuild users`")
-    return found
+    return list(found.values())
 
 
 def _record(row: Row) -> Record:

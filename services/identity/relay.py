@@ -13,7 +13,7 @@ from dataclasses import asdict
 
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
-from muster_contracts.envelope import to_record
+from muster_contracts.envelope import Record, to_record
 from muster_contracts.topics import WEEK_MS
 
 from services.identity import log
@@ -56,17 +56,18 @@ class IdentityLog(Source):
         await self._directory.write_all(connection, publish)
         return await log.position_before(connection, WEEK_MS)
 
-    async def after_publish(
-        self, connection: Connection, page: Sequence[Positioned], publish: Publish
-    ) -> None:
-        """Write the state of every user who changed."""
-        subjects = (dict(record.headers)[SUBJECT].decode() for _, record in page)
-        users = dict.fromkeys(subject for subject in subjects if subject.startswith("usr_"))
-        await self._directory.write(connection, users, publish)
+    async def beside(self, connection: Connection, page: Sequence[Positioned]) -> list[Record]:
+        """The state of every user who changed."""
+        return await self._directory.states(connection, filter(None, (_user(record) for _, record in page)))
 
     async def on_idle(self, connection: Connection, publish: Publish) -> None:
         """Write again what is due."""
         await self._directory.write_again(connection, publish)
+
+
+def _user(record: Record) -> str | None:
+    """The user whose stream the event is in."""
+    return next((s.decode() for name, s in record.headers if name == SUBJECT and s.startswith(b"usr_")), None)
 
 
 def create(settings: Settings) -> FastAPI:

@@ -25,6 +25,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from faststream import AckPolicy, BaseMiddleware
 from faststream.kafka import KafkaBroker, KafkaMessage
+from faststream.message import AckStatus
 
 from services.kit import parked
 from services.kit.broker import KafkaReplaced, cluster_at, cluster_of
@@ -51,6 +52,8 @@ REQUEST_TIMEOUT_MS = 10_000
 """A broker that was frozen and then killed leaves a request to join unanswered: 40 s, says the default."""
 RETRY_POLL_SECONDS = 1.0
 RETRY_LIMIT = 50
+COMMIT_SECONDS, COMMIT_TIMEOUT_SECONDS = 1.0, 0.5
+"""How often Kafka is told where to go on: what it does not know yet is read again, and skipped by its offset."""
 
 
 class Consumer:
@@ -83,6 +86,7 @@ class Consumer:
         self._apply = apply
         self._committed = committed or (lambda: None)
         self._consumer: Any = None
+        self._untold: dict[TopicPartition, int] = {}
         self._cluster = ""
         self._replaced = asyncio.Event()
 
@@ -91,6 +95,7 @@ class Consumer:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._read())
             group.create_task(self._retry())
+            group.create_task(self._tell())
 
     async def behind(self) -> int:
         """How many records are in the topics that are neither applied nor parked.
@@ -186,6 +191,7 @@ class Consumer:
             self._consumer = subscriber.consumer
             await self._replaced.wait()
         finally:
+            await self._tell_offsets()
             self._consumer = None
             await broker.stop()
 
@@ -202,10 +208,15 @@ class Consumer:
             heartbeat_interval_ms=1000, decoder=_decoder, no_reply=True,
         )  # fmt: skip
 
+        untold = self._untold = dict[TopicPartition, int]()  # of this session and this cluster alone
+
         async def handle(msg: KafkaMessage) -> None:
             await self._check_cluster(subscriber.consumer)
             batch: Any = msg.raw_message  # the true batch, put there by _parser
             await self.process([_raw(record) for record in batch])
+            untold.update({TopicPartition(raw.topic, raw.partition): raw.offset + 1 for raw in batch})
+            # Kafka is told by `_tell`. Whoever raised before this line gets the batch again.
+            msg.committed = AckStatus.ACKED
 
         subscriber(handle)
         return broker, subscriber
@@ -221,11 +232,36 @@ class Consumer:
             self._replaced.set()
             raise KafkaReplaced("the next session begins with it")
 
+    async def _tell(self) -> None:
+        while True:
+            await asyncio.sleep(COMMIT_SECONDS)
+            await self._tell_offsets()
+
+    async def _tell_offsets(self) -> None:
+        """Tell Kafka what is done, and never another one that has come since; what it does not take stays untold."""
+        consumer, untold, cluster = self._consumer, self._untold, self._cluster
+        if consumer is None or not untold:
+            return
+        done = dict(untold)
+        try:
+            if await cluster_of(consumer._client) != cluster:  # noqa: SLF001 (see below)
+                return
+            ours = consumer.assignment()
+            async with asyncio.timeout(COMMIT_TIMEOUT_SECONDS):
+                await consumer.commit({place: offset for place, offset in done.items() if place in ours})
+        except Exception as error:  # noqa: BLE001 (whatever it is: what is not told now is told later)
+            log.info("Kafka was not told how far reading is", error=type(error).__name__)
+        else:
+            for place, offset in done.items():
+                if untold.get(place) == offset:
+                    del untold[place]
+
     async def _retry(self) -> None:
         while True:
             await asyncio.sleep(RETRY_POLL_SECONDS)
             try:
-                await self.retry_parked()
+                if await parked.is_asked(self._pool):
+                    await self.retry_parked()
             except Exception as error:  # noqa: BLE001 # tried again in a second, whatever it is
                 log.warning("parked records cannot be tried again", error=describe(error))
 

@@ -17,7 +17,7 @@ import asyncpg
 from muster_contracts.envelope import Envelope, from_record
 from muster_contracts.errors import Undecodable, UnknownEvent
 
-from services.kit.postgres import Connection, Record
+from services.kit.postgres import Connection, Pool, Record
 
 _NUMBER = re.compile(rb"[0-9]{1,18}")
 Headers = tuple[tuple[str, bytes | None], ...]
@@ -105,6 +105,13 @@ async def forget(connection: Connection, persons: list[str]) -> None:
         "UPDATE parked SET value = NULL, headers = '[]', resolved_at = coalesce(resolved_at, now())"
         " WHERE key = ANY($1) AND value IS NOT NULL",
         [person.encode() for person in persons],
+    )
+
+
+async def is_asked(pool: Pool) -> bool:
+    """Whether somebody wants any of them tried again."""
+    return await pool.fetchval(
+        "SELECT EXISTS (SELECT FROM parked WHERE retry_at IS NOT NULL AND resolved_at IS NULL)"
     )
 
 

@@ -16,7 +16,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from muster_contracts.envelope import Record
 
@@ -28,6 +28,8 @@ from services.kit.telemetry import logger
 log = logger(__name__)
 
 PAGE = 1000
+GATHER_SECONDS = 0.04
+"""A page begins no sooner after the one before: under load they are few and large (decision 0014)."""
 POLL_SECONDS = 1.0
 CLUSTER_SECONDS = 0.25
 STUCK_SECONDS = 5.0
@@ -35,6 +37,7 @@ STOP_SECONDS = 5.0
 BACKOFF_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 STARTING, STANDING_BY, LEADING = "starting", "standing_by", "leading"
 
+T = TypeVar("T")
 Positioned = tuple[int, Record]
 Publish = Callable[[Sequence[Record]], Awaitable[None]]
 """Publishes in order, and returns when all is acknowledged."""
@@ -50,10 +53,9 @@ class Source(Protocol):
     async def on_lead(self, connection: Connection, after: int, publish: Publish) -> None:
         """Do what a new leader has to, before anything behind its cursor is read."""
 
-    async def after_publish(
-        self, connection: Connection, page: Sequence[Positioned], publish: Publish
-    ) -> None:
-        """Publish what goes with a page, which is acknowledged; the cursor moves over it afterwards."""
+    async def beside(self, connection: Connection, page: Sequence[Positioned]) -> Sequence[Record]:  # noqa: ARG002
+        """Return what is published together with a page; the cursor moves when all of it is acknowledged."""
+        return ()
 
     async def on_idle(self, connection: Connection, publish: Publish) -> None:
         """Do what is due; called at least every second while the log is published to its end."""
@@ -214,7 +216,8 @@ class Relay:
 
     async def _lead(self, me: Candidate) -> None:
         await me.connection.add_listener(self._channel, self._notified)
-        connection = await connect(self._url)
+        # A cursor that a crash of the database sets back repeats, and that is all: no page waits for its disk.
+        connection = await connect(self._url, synchronous_commit="off")
         try:
             async with open_publisher(self._bootstrap, f"relay-{self._name}") as publisher:
                 cursor = await take_over(me.connection, self._name)
@@ -235,19 +238,34 @@ class Relay:
         if cluster != cursor.cluster:
             await self._fill(connection, publish, cursor, cluster)
         await self._source.on_lead(connection, cursor.position, publish)
+        began, page = 0.0, await self._source.read(connection, cursor.position, PAGE)
         while not self._stop.is_set():
+            if page:
+                began = time.monotonic()
+                self._behind_since = self._behind_since or began
+                page = await self._publish(connection, publish, cursor, page)
+                continue
+            self._problem, self._failures, self._behind_since = None, 0, None
+            await self._source.on_idle(connection, publish)
+            await _wait(self._wake, POLL_SECONDS)
+            await _wait(self._stop, began + GATHER_SECONDS - time.monotonic())
             self._wake.clear()
             page = await self._source.read(connection, cursor.position, PAGE)
-            if page:
-                self._behind_since = self._behind_since or time.monotonic()
-                await publish([record for _, record in page])
-                await self._source.after_publish(connection, page, publish)
-                await cursor.move(connection, page[-1][0])
-            self._problem, self._failures = None, 0
-            if len(page) < PAGE:
-                self._behind_since = None
-                await self._source.on_idle(connection, publish)
-                await _wait(self._wake, POLL_SECONDS)
+
+    async def _publish(
+        self, connection: Connection, publish: Publish, cursor: Cursor, page: Sequence[Positioned]
+    ) -> Sequence[Positioned]:
+        """Publish a page and move the cursor over it; a full one is followed by the next, which is read meanwhile."""
+        beside = await self._source.beside(connection, page)
+        records, last = [*(record for _, record in page), *beside], page[-1][0]
+        if len(page) < PAGE:
+            await publish(records)
+            following: Sequence[Positioned] = ()
+        else:
+            _, following = await _both(publish(records), self._source.read(connection, last, PAGE))
+        await cursor.move(connection, last)
+        self._problem, self._failures = None, 0
+        return following
 
     async def _fill(self, connection: Connection, publish: Publish, cursor: Cursor, cluster: str) -> None:
         """Go on with a cluster that holds nothing of ours yet; after another one it is filled again."""
@@ -290,13 +308,24 @@ async def _first(*works: Coroutine[Any, Any, None]) -> None:
         task.result()
 
 
-async def _end(*tasks: asyncio.Task[None]) -> None:
+async def _both(first: Awaitable[None], second: Awaitable[T]) -> tuple[None, T]:
+    """Wait for both; where one fails the other is cancelled, and its error is raised as it is."""
+    tasks = asyncio.ensure_future(first), asyncio.ensure_future(second)
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        await _end(*tasks)
+
+
+async def _end(*tasks: asyncio.Future[Any]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:
+    if seconds <= 0:
+        return
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(event.wait(), seconds)
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import json
 import os
 from dataclasses import dataclass
 from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from services.kit.noise import SIZE, noise
 
@@ -51,7 +50,7 @@ class Sealer:
         return self.seal(to_json(value), context)
 
     def open_json(self, sealed: bytes, context: str) -> Any:
-        return json.loads(self.open(sealed, context))
+        return from_json(self.open(sealed, context))
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,7 +124,7 @@ async def _assemble(app: FastAPI, settings: Settings, keys: Keys, stack: AsyncEx
         kills.wake()
 
     intake = Intake(pool, outbox, own_log, persons, identity, wake)
-    consumer = Consumer(bootstrap, TOPICS, "notifier", pool, intake.apply, committed=wake)
+    consumer = Consumer(bootstrap, TOPICS, "notifier", pool, intake.apply, committed=intake.committed)
     relay = Relay(url, bootstrap, own_log, name=RELAY)
     health = Health(pool, consumer, relay, email, outbox)
     app.state.health = health

@@ -22,7 +22,7 @@ from services.notifier import kills, streams
 from services.notifier.identity import Identity, IdentityAway
 from services.notifier.log import Log, Persons
 from services.notifier.outbox import Outbox
-from services.notifier.reactions import Reaction, react
+from services.notifier.reactions import Reaction, concerns, react
 
 log = logger(__name__)
 
@@ -43,16 +43,23 @@ class Intake:
         identity: Identity,
         done: Callable[[], None],
     ) -> None:
-        """Take what it needs; `done` is called when a gap was closed."""
+        """Take what it needs; `done` is called when something was committed that others have to act upon."""
         self._pool, self._outbox, self._log, self._persons = pool, outbox, log_, persons
         self._identity = identity
         self._done = done
+        self._is_news = False
 
     async def apply(self, connection: Connection, records: Sequence[Decoded]) -> None:
         """Apply records in a transaction, in their order; a repeat changes nothing."""
         envelopes = [record.envelope for record in records if record.raw.topic == USERS.name]
         await self._receive([r.envelope for r in records if r.raw.topic == SESSION_RECEIPTS.name], connection)
         await self._react(connection, await streams.in_order(connection, envelopes))
+
+    def committed(self) -> None:
+        """Say that what was applied is durable; most of it concerns nobody here."""
+        if self._is_news:
+            self._is_news = False
+            self._done()
 
     async def run(self) -> None:
         """Close gaps until cancelled."""
@@ -107,10 +114,14 @@ class Intake:
         return sequence + 1
 
     async def _react(self, connection: Connection, envelopes: Sequence[Envelope]) -> None:
+        ours = [envelope for envelope in envelopes if concerns(envelope)]
+        if not ours:
+            return
         now = await connection.fetchval("SELECT now()")
-        reactions = [reaction for envelope in envelopes if (reaction := react(envelope, now))]
+        reactions = [reaction for envelope in ours if (reaction := react(envelope, now))]
         if not reactions:
             return
+        self._is_news = True
         new = await self._never_seen(connection, reactions)
         entries = await self._outbox.queue(connection, [draft for each in new for draft in each.drafts])
         await kills.want(connection, [(each.kill, each.cause) for each in new if each.kill])

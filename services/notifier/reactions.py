@@ -124,6 +124,11 @@ class Reaction:
     erases: bool
 
 
+def concerns(envelope: Envelope) -> bool:
+    """Whether anything may be to be done about an event: `react` says what."""
+    return envelope.type in MAILS or envelope.type in ERASES or bool(envelope.data.get("kill"))
+
+
 def react(envelope: Envelope, now: datetime) -> Reaction | None:
     """What is to be done about an event; None for most.
 

@@ -1,3 +1,12 @@
+-- name: follow
+-- For streams that go on without a gap. `seen_at` is indexed and need not be exact: without it the row alone changes.
+UPDATE streams s SET
+    sequence = n.last,
+    seen_at = CASE WHEN s.seen_at < now() - interval '1 day' THEN now() ELSE s.seen_at END
+FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS n (id, first, last)
+WHERE s.id = n.id AND s.sequence = n.first - 1 AND s.missing_to IS NULL
+RETURNING s.id;
+
 -- name: lock
 SELECT id, sequence, missing_to, tries FROM streams WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE;
 

@@ -21,6 +21,7 @@ PROGRAMS = (
     "relay",
     "audit",
     "rebuild",
+    "million",
     "start",
 )
 

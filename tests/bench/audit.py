@@ -1,8 +1,8 @@
 """Audit's recording against COPY of ready rows: `python -m tests.bench.audit`.
 
 Ours: batches of 500 Kafka records decoded, checked, split, sealed, put into words and stored, each batch one
-transaction with its offsets, as the consumer does it. Bare: the same bytes copied into the same two tables with the
-same indexes, in as many transactions. Beside them runs PostgreSQL only.
+transaction with its offsets, as the consumer does it. Bare: the same rows copied into two tables of the same shape
+with the same indexes, as long as ours are, in as many transactions. Beside them runs PostgreSQL only.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from services.kit.parked import Raw
 from services.kit.postgres import open_pool
 from services.kit.sealing import MasterKeys
 from tests.bench.figures import ROUNDS, Figure, pairs
-from tests.bench.place import Muster, muster, populate, rename, run_alone
+from tests.bench.filled import fill
+from tests.bench.place import Muster, muster, populate, run_alone
 
 PEOPLE, EVENTS = 1_000, 4_000
 TABLES = ("records", "lookup")
@@ -36,14 +37,15 @@ async def figures() -> AsyncIterator[Figure]:
 
 
 async def of(running: Muster) -> AsyncIterator[Figure]:
-    records = await published(running, PEOPLE, EVENTS * (ROUNDS + 1))
+    records = await published(running, PEOPLE, EVENTS * (ROUNDS + 2))
     settings = running.settings_of("audit")
     url = settings.databases.audit.get_secret_value()
     async with open_pool(url) as pool, open_pool(url, size=2) as key_pool:
         keys = Keys(key_pool, MasterKeys.parse(settings.keys.master.get_secret_value()))
         consumer = Consumer("", (), "audit", pool, Recorder(keys).apply)
         rounds = iter([records[start : start + EVENTS] for start in range(0, len(records), EVENTS)])
-        await ingest(consumer, rounds)
+        for _ in range(2):  # rows for the other side's tables and its first round
+            await ingest(consumer, rounds)
         owner = running.settings.databases.audit_owner.get_secret_value()
         bare = await Bare.prepare(owner)
         ours, copied = await pairs(partial(ingest, consumer, rounds), bare.copy)
@@ -54,15 +56,9 @@ async def published(running: Muster, people: int, events: int) -> list[Raw]:
     """So many events of identity's log, as Kafka carries them."""
     async with running.identity() as place:
         org = await place.organization("audited")
-        users = await populate(place, org, people)
-        while (await _head(place.identity.pool)) < events:
-            await rename(place, org, users, f"Someone {time.monotonic_ns()}")
+        await fill(running, place, org, await populate(place, org, people), events)
         async with place.identity.pool.acquire() as connection:
             return await _read(connection, place.identity.keys, events)
-
-
-async def _head(pool: Any) -> int:
-    return await pool.fetchval("SELECT position FROM log_head")
 
 
 async def _read(connection: Any, keys: Any, events: int) -> list[Raw]:
@@ -85,38 +81,34 @@ async def ingest(consumer: Consumer, rounds: Any) -> float:
 
 
 class Bare:
-    """Copies what was recorded once more, into tables of the same shape."""
+    """Copies what was recorded once more, each time the next rows, into tables that grow as ours did."""
 
-    def __init__(self, url: str, rows: dict[str, list[Any]]) -> None:
-        self._url, self._rows = url, rows
+    def __init__(self, connection: Any) -> None:
+        self._connection, self._done = connection, 0
 
     @classmethod
     async def prepare(cls, url: str) -> Bare:
         connection = await asyncpg.connect(url)
-        rows = {
-            table: [
-                tuple(row)
-                for row in await connection.fetch(f"SELECT * FROM {table} ORDER BY seq LIMIT {EVENTS}")
-            ]
-            for table in TABLES
-        }
-        await connection.close()
-        return cls(url, rows)
+        for table in TABLES:
+            await connection.execute(f"CREATE TABLE bare_{table} (LIKE {table} INCLUDING ALL)")
+        bare = cls(connection)
+        await bare.copy()
+        return bare
 
     async def copy(self) -> float:
-        connection = await asyncpg.connect(self._url)
-        for table in TABLES:
-            await connection.execute(f"DROP TABLE IF EXISTS bare_{table}")
-            await connection.execute(f"CREATE TABLE bare_{table} (LIKE {table} INCLUDING ALL)")
+        rows = {table: await self._next(table) for table in TABLES}
+        self._done += EVENTS
         began = time.perf_counter()
         for start in range(0, EVENTS, MAX_RECORDS):
-            async with connection.transaction():
+            async with self._connection.transaction():
                 for table in TABLES:
-                    chunk = self._rows[table][start : start + MAX_RECORDS]
-                    await connection.copy_records_to_table(f"bare_{table}", records=chunk)
-        rate = EVENTS / (time.perf_counter() - began)
-        await connection.close()
-        return rate
+                    chunk = rows[table][start : start + MAX_RECORDS]
+                    await self._connection.copy_records_to_table(f"bare_{table}", records=chunk)
+        return EVENTS / (time.perf_counter() - began)
+
+    async def _next(self, table: str) -> list[tuple[Any, ...]]:
+        query = f"SELECT * FROM {table} ORDER BY seq OFFSET $1 LIMIT $2"
+        return [tuple(row) for row in await self._connection.fetch(query, self._done, EVENTS)]
 
 
 if __name__ == "__main__":

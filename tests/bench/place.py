@@ -79,7 +79,6 @@ class Muster:
     async def identity(self) -> AsyncIterator[Place]:
         """Identity without HTTP, in this process."""
         settings = self.settings
-        collect_rarely()  # as in the process that it stands for
         async with open_identity(settings) as identity, httpx.AsyncClient() as http:
             await prepare(identity)
             yield Place(settings, identity, http)
@@ -89,6 +88,7 @@ class Muster:
 async def muster(*processes: str) -> AsyncIterator[Muster]:
     """PostgreSQL and Kafka with all tables and topics, and these processes of Muster."""
     telemetry.configure("bench", "warning")
+    collect_rarely()  # as our processes do, for what of them runs in this one
     with tempfile.TemporaryDirectory(prefix="muster-bench-") as folder, _environment(folder):
         plan = Plan(load(), Var(Path(folder) / "var"), ROOT)
         plan.var.open()

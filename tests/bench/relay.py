@@ -25,7 +25,7 @@ from tests.bench.audit import published
 from tests.bench.figures import Figure, pairs
 from tests.bench.place import Muster, muster, run_alone
 
-PEOPLE, EVENTS = 1_000, 10_000
+PEOPLE, EVENTS, ROUNDS = 1_000, 100_000, 5
 LONGEST_SECONDS = 120.0
 
 
@@ -37,7 +37,7 @@ async def figures() -> AsyncIterator[Figure]:
 
 async def of(running: Muster) -> AsyncIterator[Figure]:
     records = await published(running, PEOPLE, EVENTS)
-    ours, bare = await pairs(partial(catch_up, running), partial(send, running, records))
+    ours, bare = await pairs(partial(catch_up, running), partial(send, running, records), ROUNDS)
     yield Figure(
         f"relay, {EVENTS:,} events to catch up", "events/s", ours, bare, "aiokafka with ready records",
         "ours writes the directory too: one more record per changed user and page",

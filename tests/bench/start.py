@@ -15,16 +15,17 @@ from tests.bench.figures import Figure
 from tests.bench.place import SERVED, Muster, muster, run_alone
 
 ROUNDS = 5
+EVERY = (*SERVED, "console")
 
 
 async def figures() -> AsyncIterator[Figure]:
-    async with muster(*SERVED) as running:
+    async with muster(*EVERY) as running:
         async for figure in of(running):
             yield figure
 
 
 async def of(running: Muster) -> AsyncIterator[Figure]:
-    for name in SERVED:
+    for name in EVERY:
         seconds, megabytes = list[float](), list[float]()
         for _ in range(ROUNDS):
             megabytes.append(memory(running.supervisor.pids[name]))

@@ -12,6 +12,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
 from muster_contracts.topics import Topic
 
 from services.kit import topics
@@ -126,6 +127,23 @@ async def test_every_record_is_applied_once_and_progress_is_told(place: Place) -
         assert await consumer.behind() == 0
     assert await place.pool.fetchval("SELECT count(DISTINCT id) FROM effect") == 30
     assert await place.pool.fetchval("SELECT sum(next_offset) FROM offsets") == 30
+
+
+async def test_kafka_is_told_how_far_reading_is(place: Place) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=place.bootstrap)
+    await admin.start()
+
+    async def told() -> bool:
+        offsets = await admin.list_consumer_group_offsets(f"group-{place.topic}")
+        return sum(each.offset for each in offsets.values() if each.offset > 0) == 30
+
+    try:
+        async with producing(place) as send, running(place.consumer()):
+            for number in range(30):
+                await send(f"evt_{number}", key=f"usr_{number}")
+            await until(told)
+    finally:
+        await admin.close()
 
 
 async def test_poison_is_parked_and_what_stands_around_it_is_applied(place: Place) -> None:

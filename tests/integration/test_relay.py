@@ -11,7 +11,7 @@ from muster_contracts.events import Change
 from muster_contracts.users import UserRenamed
 
 from services.kit.leader import LeadershipLost
-from services.kit.relay import Health, Relay, take_over
+from services.kit.relay import PAGE, Health, Relay, take_over
 from tests.support.identity_log import new_master
 from tests.support.identity_place import (
     DIRECTORY,
@@ -75,6 +75,18 @@ async def test_events_of_many_users_keep_their_order_and_come_once(place: Place)
     records = await place.read(USERS, lambda found: len(found) >= last)
     assert sorted(int(r.headers["ce_position"]) for r in records) == list(range(1, last + 1))
     assert all(numbers == list(range(1, 12)) for numbers in sequences(records).values())
+
+
+async def test_a_long_log_is_published_page_after_page_in_order_and_once(place: Place):
+    users, last = [await place.log.create_user() for _ in range(10)], 0
+    for n in range(25):
+        last = await place.log.append(*(renaming(user, f"{n}") for user in users * 10))
+    assert last > 2 * PAGE
+    async with place.relay().running():
+        await place.published(last)
+    records = await place.read(USERS, lambda found: len(found) >= last)
+    assert sorted(positions(records)) == list(range(1, last + 1))
+    assert all(numbers == list(range(1, 252)) for numbers in sequences(records).values())
 
 
 async def test_a_page_larger_than_a_batch_arrives_in_order(place: Place):

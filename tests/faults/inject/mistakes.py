@@ -47,8 +47,8 @@ def cursor_before_ack(place: Place) -> None:
             if page := await self._source.read(connection, cursor.position, 1000):
                 await cursor.move(connection, page[-1][0])
                 place.act()
-                await publish([record for _, record in page])
-                await self._source.after_publish(connection, page, publish)
+                beside = await self._source.beside(connection, page)
+                await publish([*(record for _, record in page), *beside])
             else:
                 await asyncio.sleep(0.05)
 
