@@ -28,8 +28,10 @@ from services.kit.telemetry import logger
 log = logger(__name__)
 
 PAGE = 1000
-GATHER_SECONDS = 0.04
-"""A page begins no sooner after the one before: under load they are few and large (decision 0014)."""
+GATHER_SECONDS, BUSY_SHARE, GATHER_AT_MOST_SECONDS = 0.04, 0.25, 0.25
+"""A page begins no sooner after the one before, nor before the relay has rested three times as long as that one
+took, up to a quarter of a second: the busier the machine, the fewer and larger the pages (decision 0014).
+"""
 POLL_SECONDS = 1.0
 CLUSTER_SECONDS = 0.25
 STUCK_SECONDS = 5.0
@@ -238,17 +240,18 @@ class Relay:
         if cluster != cursor.cluster:
             await self._fill(connection, publish, cursor, cluster)
         await self._source.on_lead(connection, cursor.position, publish)
-        began, page = 0.0, await self._source.read(connection, cursor.position, PAGE)
+        rest_until, page = 0.0, await self._source.read(connection, cursor.position, PAGE)
         while not self._stop.is_set():
             if page:
                 began = time.monotonic()
                 self._behind_since = self._behind_since or began
                 page = await self._publish(connection, publish, cursor, page)
+                rest_until = began + gathering_seconds(time.monotonic() - began)
                 continue
             self._problem, self._failures, self._behind_since = None, 0, None
             await self._source.on_idle(connection, publish)
             await _wait(self._wake, POLL_SECONDS)
-            await _wait(self._stop, began + GATHER_SECONDS - time.monotonic())
+            await _wait(self._stop, rest_until - time.monotonic())
             self._wake.clear()
             page = await self._source.read(connection, cursor.position, PAGE)
 
@@ -284,6 +287,11 @@ class Relay:
         # The first line only: what a database adds below it may quote a row.
         self._problem = f"{type(error).__name__}: {error}".splitlines()[0][:300]
         log.error("relay ended", relay=self._name, problem=self._problem, failures=self._failures)
+
+
+def gathering_seconds(took: float) -> float:
+    """How long after a page began the next one begins at the earliest, given the seconds that it took."""
+    return min(max(GATHER_SECONDS, took / BUSY_SHARE), GATHER_AT_MOST_SECONDS)
 
 
 async def _same_cluster(publisher: Publisher, cluster: str) -> None:
