@@ -16,7 +16,7 @@ from services.audit.leaves import Readable
 from services.audit.sentences import sentence
 from services.kit.postgres import Connection
 
-COLUMNS = ("org", "seq", "type", "outcome", "occurred_at", "actor", "target", "person", "ip", "text")
+COLUMNS = ("org", "seq", "type", "outcome", "occurred_at", "actor", "target", "person", "ip", "text", "ids")
 _LONGEST = 4_000
 
 
@@ -33,6 +33,7 @@ def row(record: Readable) -> tuple[Any, ...]:
         record.person,
         address(record.data.get("ip")),
         _text(record),
+        _ids(record),
     )
 
 
@@ -69,8 +70,14 @@ def fold(text: str) -> str:
 
 
 def _text(record: Readable) -> str:
-    parts = (
-        sentence(record), record.actor_name, record.target_name, record.id, record.event_id, record.actor_id,
-        record.target_id, record.person, record.request_id, record.session_id, record.type, record.code,
-    )  # fmt: skip
+    parts = (sentence(record), record.actor_name, record.target_name, record.type, record.code)
     return fold(" ".join(filter(None, parts)))[:_LONGEST]
+
+
+def _ids(record: Readable) -> list[str]:
+    """The ids by which the record is found: whole, for in the text they would be most of its index."""
+    found = (
+        record.id, record.event_id, record.actor_id, record.target_id, record.person, record.request_id,
+        record.session_id,
+    )  # fmt: skip
+    return list(dict.fromkeys(filter(None, found)))

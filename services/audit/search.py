@@ -18,6 +18,7 @@ from services.audit.leaves import Readable
 from services.audit.lookup import fold
 from services.kit.errors import Invalid
 from services.kit.http import Query
+from services.kit.ids import looks_like_id
 from services.kit.pages import Page, Pages, Sort, parse_sort
 from services.kit.positions import Opaque
 from services.kit.postgres import Pool
@@ -132,7 +133,10 @@ class _Terms:
         if q.strip() and not words:
             self.sql.append("false")  # accents alone: no text has any left
         for word in words:
-            self.add("text LIKE ?", f"%{_escaped(word)}%")
+            if looks_like_id(word):
+                self.add("ids @> ARRAY[?]", word)
+            else:
+                self.add("text LIKE ?", f"%{_escaped(word)}%")
 
 
 def _where(org: str, filters: Filters) -> tuple[str, list[Any]]:

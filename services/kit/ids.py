@@ -31,6 +31,11 @@ def is_id(text: str, prefix: str) -> bool:
     return text.startswith(f"{prefix}_") and _SHAPE.fullmatch(text) is not None
 
 
+def looks_like_id(text: str) -> bool:
+    """Whether `text` has the form of an id of any kind."""
+    return _SHAPE.fullmatch(text) is not None
+
+
 def _tail() -> int:
     """The 80 bits behind the time: version, variant and noise."""
     drawn = int.from_bytes(noise(), "big")

@@ -122,7 +122,7 @@ async def _multiply(owner: asyncpg.Connection[asyncpg.Record], org: str, size: i
         org, last + 1, size - 1, recorded,
     )  # fmt: skip
     await owner.execute(
-        "INSERT INTO lookup SELECT org, n, type, outcome, occurred_at, actor, target, person, ip, text"
+        "INSERT INTO lookup SELECT org, n, type, outcome, occurred_at, actor, target, person, ip, text, ids"
         " FROM generate_series($2::bigint, $3) n JOIN lookup ON org = $1 AND seq = n % $4",
         org, last + 1, size - 1, recorded,
     )  # fmt: skip

@@ -72,8 +72,9 @@ async def test_text_finds_sentences_names_and_ids_without_case_and_accents(world
         assert 2 in [r["seq"] for r in await world.found(q=text)], text
     one = (await world.found(q="lovelace"))[0]
     assert one["seq"] == 3
-    for pasted in (one["id"], one["request_id"]):
+    for pasted in (one["id"], one["request_id"], one["id"].upper(), f"{one['request_id']} lovelace"):
         assert [r["seq"] for r in await world.found(q=pasted)] == [3]
+    assert await world.found(q=f"{one['id']} müller") == []
     for nothing in ("%", "ben_m", "zzz", "\\", "\u0301", "\u0301 \u0308"):
         assert await world.found(q=nothing) == []
 

@@ -9,7 +9,8 @@ import asyncpg
 import pytest
 
 from services.audit.search import Filters, _where
-from services.kit.migrate import head, migrate
+from services.kit.ids import new_id
+from services.kit.migrate import head, migrate, steps
 from tests.support.servers import PostgresServer
 
 
@@ -40,10 +41,11 @@ async def crowded(postgres_server: PostgresServer) -> AsyncIterator[asyncpg.Conn
     await migrate("audit", postgres_server.url(name, "audit_owner"))
     connection = await asyncpg.connect(url)
     await connection.execute(
-        "INSERT INTO lookup (org, seq, type, outcome, occurred_at, ip, text)"
+        "INSERT INTO lookup (org, seq, type, outcome, occurred_at, ip, text, ids)"
         " SELECT 'org_1', n, CASE WHEN n % 5000 = 7 THEN 'role.created' ELSE 'session.started' END,"
         "  CASE WHEN n % 5000 = 9 THEN 'refused' ELSE 'done' END, now(),"
-        "  '10.0.0.0'::inet + n, CASE WHEN n % 5000 = 3 THEN 'zoe' ELSE 'ada' END || ' signed in'"
+        "  '10.0.0.0'::inet + n, CASE WHEN n % 5000 = 3 THEN 'zoe' ELSE 'ada' END || ' signed in',"
+        "  ARRAY['evt_0' || lpad(n::text, 25, '0')]"
         " FROM generate_series(1, 20000) n"
     )
     await connection.execute("VACUUM ANALYZE lookup")
@@ -61,6 +63,7 @@ async def crowded(postgres_server: PostgresServer) -> AsyncIterator[asyncpg.Conn
         ({"outcome": ("refused", "failed")}, "lookup_not_done"),
         ({"ip": ("10.0.7.7", "10.0.9.0/30")}, "lookup_by_ip"),
         ({"q": "Zoë"}, "lookup_by_text"),
+        ({"q": "evt_0" + "0" * 21 + "1234"}, "lookup_by_id"),
     ],
 )
 async def test_a_filter_that_finds_few_reads_its_index(
@@ -71,3 +74,26 @@ async def test_a_filter_that_finds_few_reads_its_index(
         f"EXPLAIN SELECT seq FROM lookup WHERE {where} ORDER BY seq DESC LIMIT 51", *args
     )
     assert index in "\n".join(row[0] for row in rows)
+
+
+async def test_ids_that_were_part_of_the_text_are_found_after_the_migration(postgres_server: PostgresServer):
+    url = postgres_server.create_database(owner="audit_owner")
+    name = url.rsplit("/", 1)[1]
+    connection = await asyncpg.connect(postgres_server.url(name, "audit_owner"))
+    *before, ids = (step.file.read_text("utf-8") for step in steps("audit") if step.revision <= "0005")
+    first, second = new_id("usr"), new_id("req")
+    try:
+        for step in before:
+            await connection.execute(step)
+        await connection.execute(
+            "INSERT INTO lookup (org, seq, type, outcome, occurred_at, text) VALUES"
+            " ('org_1', 1, 'user.renamed', 'done', now(), $1), ('org_1', 2, 'x', 'done', now(), 'no id')",
+            f"ada renamed {first} {second} {first} user.renamed",
+        )
+        await connection.execute(ids)
+        rows = await connection.fetch("SELECT text, ids FROM lookup ORDER BY seq")
+    finally:
+        await connection.close()
+        postgres_server.drop_database(name)
+    assert (rows[0]["text"], set(rows[0]["ids"])) == ("ada renamed user.renamed", {first, second})
+    assert (rows[1]["text"], rows[1]["ids"]) == ("no id", [])

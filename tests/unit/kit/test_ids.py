@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from services.kit.ids import is_id, new_id
+from services.kit.ids import is_id, looks_like_id, new_id
 from services.kit.noise import SIZE, noise
 
 CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -34,6 +34,8 @@ def test_an_id_has_the_form_that_is_recognized() -> None:
     assert is_id(new_id("usr"), "usr")
     assert not is_id(new_id("usr"), "ses")
     assert not is_id("usr_" + "i" * 26, "usr")
+    assert looks_like_id(new_id("aud"))
+    assert not looks_like_id(new_id("aud")[:-1])
 
 
 def test_without_a_time_it_is_now() -> None:
