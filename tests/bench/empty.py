@@ -44,7 +44,6 @@ def create(key: str) -> FastAPI:
 
     app = create_app("Empty", lifespan, {"gateway": key})
 
-    @app.patch("/v1/users/{user}", response_model=None)
     async def edit(request: Request) -> Response:
         bearer(request.headers.get("authorization"))
         RequestContext.of(request)
@@ -52,12 +51,14 @@ def create(key: str) -> FastAPI:
         await read_body(request, EditBody)
         return Response(json.dumps(CHANGE), media_type="application/json", headers={"ETag": '"17"'})
 
-    @app.post("/v1/introspect", response_model=None)
     async def introspect(request: Request) -> Response:
         bearer(request.headers.get("authorization"))
         read_query(request, NoQuery)
         await read_token(request)
         return Response(json.dumps(ACTIVE), media_type="application/json")
+
+    app.state.direct.add("PATCH", "/v1/users/{user}", edit)
+    app.state.direct.add("POST", "/v1/introspect", introspect)
 
     @app.get("/live")
     async def live() -> Response:

@@ -28,6 +28,9 @@ CROSS JOIN LATERAL (
     WHERE y.org = u.org
       AND (y.builtin IN ('owner', 'admin')
            OR y.builtin IS NULL AND y.permissions @> ARRAY['users.edit', 'users.assign_role'])
+      -- Nobody counts who remains where the person does not administer: the guard judges what an act takes away.
+      AND (r.builtin IN ('owner', 'admin')
+           OR r.builtin IS NULL AND r.permissions @> ARRAY['users.edit', 'users.assign_role'])
 ) others;
 
 -- name: role

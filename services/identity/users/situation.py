@@ -71,7 +71,8 @@ class OpenLink:
 class Situation:
     """One person, their role, all that lets them in, and who else could administer.
 
-    `heads` are the versions read with it: the `usr_` stream, `access:usr_…`, `owners:org_…`, the role's
+    `remaining` is counted where the person administers; the lock-out guard asks for it nowhere else. `heads` are
+    the versions read with it: the `usr_` stream, `access:usr_…`, `owners:org_…`, the role's
     stream if it is a custom one, and the stream of each session and key.
     """
 
