@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, expect
 
+from tests.e2e.people import FRESH_SECONDS
+
 USERS, AUDIT, ACCOUNT = "/settings/organization/users", "/settings/organization/audit", "/account"
-FRESH_SECONDS = 480.0
-"""A session counts as confirmed for 10 minutes."""
 
 
 @dataclass

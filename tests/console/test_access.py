@@ -13,7 +13,6 @@ from tests.console.desk import USERS, Desk, hold, open_desk
 from tests.e2e.people import Org, Person
 from tests.e2e.place import Place
 
-
 VISITS = {
     "nobody": screens.PUBLIC, "owner": screens.OWNER, "admin": screens.ADMIN, "member": screens.MEMBER,
 }  # fmt: skip

@@ -131,9 +131,11 @@ async def _unrest(ground: Ground) -> list[str]:
         if position != head:
             found.append(f"audit is at {position} of {head}")
     async with _open(ground, "notifier") as db:
-        for name in CAUSES:  # first: what is taken in meanwhile is seen below as not finished
-            if missing := await _not_taken_in(ground, db, name):
-                found.append(f"the notifier has not taken in {missing} causes of a {name}")
+        found += [  # first: what is taken in meanwhile is seen below as not finished
+            f"the notifier has not taken in {missing} causes of a {name}"
+            for name in CAUSES
+            if (missing := await _not_taken_in(ground, db, name))
+        ]
         told, published, gaps, messages, kills = await db.fetchrow(
             "SELECT (SELECT position FROM log_head), (SELECT coalesce(max(position), 0) FROM relay_cursor),"
             " (SELECT count(*) FROM streams WHERE missing_to IS NOT NULL),"
