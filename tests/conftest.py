@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from tests.support.servers import EmbeddedKafka, EmbeddedPostgres, KafkaServer, PostgresServer, use_containers
+from tests.support.workers import ByServers
 
-pytest_plugins = ("tests.e2e.fixtures",)
-"""Fixtures of all that runs: one `make up` for tests/e2e and tests/console."""
+pytest_plugins = ("tests.e2e.fixtures", "tests.faults.summary")
+"""Fixtures of all that runs (one `make up` for tests/e2e and tests/console), and what the faults did."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByServers:
+    return ByServers(config, log)
 
 
 @pytest.fixture(scope="session")

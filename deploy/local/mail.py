@@ -1,4 +1,5 @@
-"""Mail catcher of `make up`: takes every mail by SMTP, delivers none, and shows them at `/` and `/messages`.
+"""Mail catcher of `make up`: takes every mail by SMTP, delivers none, and shows them at `/` and `/messages`
+(`?to=` only those to one address).
 
 Listens on 127.0.0.1 alone. Mails stay in `var/mail` over restarts, one JSON file each, the newest 1,000.
 `PUT /refused/{address}` has it refuse mails to an address, as a server does that knows no such mailbox, until
@@ -136,8 +137,9 @@ def make_app(mailbox: Mailbox) -> web.Application:
     async def alive(_request: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})
 
-    async def messages(_request: web.Request) -> web.Response:
-        return web.json_response([message.document() for message in mailbox.newest_first()])
+    async def messages(request: web.Request) -> web.Response:
+        to = request.query.get("to", "")
+        return web.json_response([each.document() for each in mailbox.newest_first() if to in each.to])
 
     async def clear(_request: web.Request) -> web.Response:
         mailbox.clear()

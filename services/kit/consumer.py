@@ -46,6 +46,8 @@ It must not keep anything in memory that a rollback would not undo, and must tak
 MAX_RECORDS = 500
 BATCH_TIMEOUT_MS = 50
 """How long an empty poll waits; an idle reader therefore adds at most about twice this to a record's way."""
+SESSION_MS, HEARTBEAT_MS = 6000, 1000
+"""Who was not heard of for so long is taken for dead, and the others of the group read its partitions."""
 RETRY_SECONDS = 0.3
 RECONNECT_SECONDS = 1.0
 REQUEST_TIMEOUT_MS = 10_000
@@ -204,8 +206,8 @@ class Consumer:
         )  # fmt: skip
         subscriber = broker.subscriber(
             *self._topics, group_id=self._group, batch=True, max_records=MAX_RECORDS,
-            batch_timeout_ms=BATCH_TIMEOUT_MS, auto_offset_reset="earliest", session_timeout_ms=6000,
-            heartbeat_interval_ms=1000, decoder=_decoder, no_reply=True,
+            batch_timeout_ms=BATCH_TIMEOUT_MS, auto_offset_reset="earliest", session_timeout_ms=SESSION_MS,
+            heartbeat_interval_ms=HEARTBEAT_MS, decoder=_decoder, no_reply=True,
         )  # fmt: skip
 
         untold = self._untold = dict[TopicPartition, int]()  # of this session and this cluster alone

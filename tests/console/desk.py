@@ -5,16 +5,15 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from axe_playwright_python.async_playwright import Axe
+from axe_playwright_python.base import AXE_SCRIPT
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, expect
 
+from tests.e2e.people import FRESH_SECONDS
+
 USERS, AUDIT, ACCOUNT = "/settings/organization/users", "/settings/organization/audit", "/account"
-AXE = Axe()
-FRESH_SECONDS = 480.0
-"""A session counts as confirmed for 10 minutes."""
 
 
 @dataclass
@@ -55,12 +54,19 @@ class Desk:
     async def query(self) -> str:
         return urlsplit(self.page.url).query
 
+    async def wear(self, theme: Literal["light", "dark"]) -> None:
+        """Have the system ask for this theme, as somebody's evening does in the middle of a page."""
+        await self.page.emulate_media(color_scheme=theme)
+        await expect(self.page.locator("html")).to_have_attribute("data-bs-theme", theme)
+
     async def violations(self) -> list[str]:
         """What axe finds wrong with the page as it is now."""
-        results = await AXE.run(self.page)
+        if not await self.page.evaluate("'axe' in window"):
+            await self.page.evaluate(AXE_SCRIPT)
+        found = await self.page.evaluate("axe.run({resultTypes: ['violations']})")
         return [
-            f"{found['id']}: {found['help']}: {[node['target'] for node in found['nodes']][:3]}"
-            for found in results.response["violations"]
+            f"{each['id']}: {each['help']}: {[node['target'] for node in each['nodes']][:3]}"
+            for each in found["violations"]
         ]
 
     async def focused(self) -> str | None:

@@ -13,25 +13,34 @@ from tests.console.desk import USERS, Desk, hold, open_desk
 from tests.e2e.people import Org, Person
 from tests.e2e.place import Place
 
+VISITS = {
+    "nobody": screens.PUBLIC, "owner": screens.OWNER, "admin": screens.ADMIN, "member": screens.MEMBER,
+}  # fmt: skip
+REFUSALS = ("401", "403", "404")
+"""A browser notes the status of a page that says no."""
 
-@pytest.mark.timeout(420)
-@pytest.mark.parametrize("theme", ["light", "dark"])
-async def test_axe_finds_nothing_on_any_page_or_dialog(
-    browser: Browser, place: Place, acme: Org, theme: str
+
+@pytest.mark.parametrize("who", VISITS)
+async def test_axe_finds_nothing_and_the_browser_complains_about_nothing(
+    browser: Browser, place: Place, who: str
 ) -> None:
+    """On any page or dialog, light and dark, under the policy of what is loaded."""
     run, found = place.read(), dict[str, list[str]]()
-    for who, steps in (
-        (None, screens.PUBLIC), ("owner", screens.OWNER), ("admin", screens.ADMIN), ("member", screens.MEMBER),
-    ):  # fmt: skip
-        desk = await open_desk(browser, run["console"], color_scheme=theme)
-        if who:
-            await hold(desk.page.context, run["console"], screens.token_of(run, who))
-        for name, step in steps.items():
-            await step(desk.page)
-            if wrong := await desk.violations():
-                found[name] = wrong
-        await desk.page.context.close()
-    assert found == {}
+    desk = await open_desk(browser, run["console"], reduced_motion="reduce")
+    if who != "nobody":
+        await hold(desk.page.context, run["console"], screens.token_of(run, who))
+    for name, step in VISITS[who].items():
+        await step(desk.page)
+        for theme in screens.THEMES:
+            await desk.wear(theme)
+            found[f"{name}, {theme}"] = await desk.violations()
+        await desk.page.wait_for_load_state("networkidle")
+        found[name] = [
+            told for told in desk.complaints if who == "owner" or not any(code in told for code in REFUSALS)
+        ]
+        desk.complaints.clear()
+    assert {name: told for name, told in found.items() if told} == {}
+    await desk.page.context.close()
 
 
 async def test_axe_finds_nothing_when_a_form_was_refused(desk: Desk, acme: Org, member: Person) -> None:
@@ -46,25 +55,6 @@ async def test_axe_finds_nothing_when_a_form_was_refused(desk: Desk, acme: Org, 
     await desk.press(dialog, "Keep mine")
     await desk.said("has been saved")
     assert await desk.violations() == []
-
-
-@pytest.mark.timeout(300)
-async def test_the_browser_complains_about_nothing(browser: Browser, place: Place) -> None:
-    run, complaints = place.read(), dict[str, list[str]]()
-    desk = await open_desk(browser, run["console"])
-    for name, step in screens.PUBLIC.items():
-        await step(desk.page)
-        await desk.page.wait_for_load_state("networkidle")
-        refusal = ("401", "404")  # a browser notes the status of a page that says no
-        complaints[name] = [text for text in desk.complaints if not any(code in text for code in refusal)]
-        desk.complaints.clear()
-    await hold(desk.page.context, run["console"], screens.token_of(run, "owner"))
-    for name, step in screens.OWNER.items():
-        await step(desk.page)
-        await desk.page.wait_for_load_state("networkidle")
-        complaints[name] = list(desk.complaints)
-        desk.complaints.clear()
-    assert {name: told for name, told in complaints.items() if told} == {}
 
 
 async def test_no_request_leaves_the_console(desk: Desk, acme: Org, member: Person) -> None:

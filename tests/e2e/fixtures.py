@@ -67,14 +67,19 @@ def acme(place: Place, anyone: Client, mailbox: Mailbox, tape: Tape) -> Org:
     return org
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def owner(acme: Org) -> Person:
     return acme.owner
 
 
 @pytest.fixture(scope="session")
-def admin(acme: Org) -> Person:
+def acmes_admin(acme: Org) -> Person:
     return acme.join("admin")
+
+
+@pytest.fixture
+def admin(acmes_admin: Person) -> Person:
+    return acmes_admin.prove()
 
 
 @pytest.fixture

@@ -23,15 +23,12 @@ class Mailbox:
         """Newest first."""
         return self._http.get("/messages").raise_for_status().json()
 
-    def _now(self) -> list[Mail]:
-        """As `all`, and nothing while the catcher is being started again."""
+    def of(self, address: str) -> list[Mail]:
+        """Those to one address; nothing while the catcher is being started again."""
         try:
-            return self.all()
+            return self._http.get("/messages", params={"to": address}).raise_for_status().json()
         except httpx.TransportError:
             return []
-
-    def of(self, address: str) -> list[Mail]:
-        return [mail for mail in self._now() if address in mail["to"]]
 
     @contextmanager
     def refusing(self, address: str) -> Iterator[None]:

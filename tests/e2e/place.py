@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from typing import Any
 
 import psutil
 
+from deploy.local.ports import is_free
 from tests.e2e.client import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -103,15 +103,7 @@ def make(target: str, var: Path, base: int) -> None:
 
 
 def free_base() -> int:
-    """A number with free ports after it, all below 32768."""
-    return next(base for base in range(21_000, 32_000, 50) if all(map(_free, range(base, base + PORTS))))
-
-
-def _free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
+    """A number with free ports after it, in a range that no other test takes ports from: who is down needs its own
+    again. Runs beside each other begin to look at different places."""
+    bases = range(11_000 + os.getpid() % 80 * 50, 19_900, 50)
+    return next(base for base in bases if all(map(is_free, range(base, base + PORTS))))

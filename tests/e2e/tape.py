@@ -65,6 +65,8 @@ class Tape:
     def __init__(self, bootstrap: str) -> None:
         self._bootstrap = bootstrap
         self._records: list[Record] = []
+        self._events: dict[str, Record] = {}
+        """By id, as first read."""
         self._next: dict[TopicPartition, int] = {}
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._read()), daemon=True)
@@ -90,15 +92,17 @@ class Tape:
         """The records of these events, each once, in the order of the log."""
         wanted = set(ids)
 
-        def arrived() -> dict[str, Record] | None:
-            found: dict[str, Record] = {}
-            for record in self.records(*EVENT_TOPICS):
-                if record.headers.get("ce_id") in wanted:
-                    found.setdefault(record.id, record)
-            return found if len(found) == len(wanted) else None
+        def arrived() -> bool:
+            return wanted <= self._events.keys()
 
-        found = wait_until(arrived, f"events on Kafka: {sorted(wanted)}", seconds) if wanted else {}
-        return sorted(found.values(), key=lambda record: record.position)
+        wait_until(arrived, f"events on Kafka: {sorted(wanted)}", seconds)
+        return sorted((self._events[id_] for id_ in wanted), key=lambda record: record.position)
+
+    def _keep(self, records: list[Record]) -> None:
+        self._records += records
+        for record in records:
+            if record.topic in EVENT_TOPICS:
+                self._events.setdefault(record.id, record)
 
     async def _read(self) -> None:
         while not self._stopped.is_set():
@@ -127,7 +131,7 @@ class Tape:
             while not self._stopped.is_set():
                 batches = await consumer.getmany(timeout_ms=100)
                 for place, batch in batches.items():
-                    self._records += [_record(each) for each in batch]
+                    self._keep([_record(each) for each in batch])
                     self._next[place] = batch[-1].offset + 1
         finally:
             await consumer.stop()

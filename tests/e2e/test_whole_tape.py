@@ -39,8 +39,9 @@ STREAMS = {
 
 
 @pytest.fixture(scope="module")
-def events(acme: Org, owner: Person, tape: Tape) -> list[Record]:
+def events(acme: Org, tape: Tape) -> list[Record]:
     """Everything up to an event that was made now, duplicates dropped by id."""
+    owner = acme.owner
     change = owner.client.patch(f"/v1/users/{owner.id}", {"labels": ["the end"]})
     owner.client.patch(f"/v1/users/{owner.id}", {"labels": []})
     tape.events(event["id"] for event in change["events"])

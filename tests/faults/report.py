@@ -1,13 +1,15 @@
-"""What a run of the faults did, told at its end: how much work there was, and which point was hit how often."""
+"""How much a run of the faults does, and what each test tells of it."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from tests.faults.evidence import Evidence
 from tests.faults.history import History
+from tests.faults.summary import LINE, POINTS
 
 LONG = os.environ.get("FAULTS") == "long"
 """The long form (`make faults`); without it a slice of each, for every change."""
@@ -19,10 +21,11 @@ def either(long: float, short: float) -> float:
     return long if LONG else short
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class Report:
-    lines: list[str] = field(default_factory=list)
-    points: Counter[str] = field(default_factory=Counter)
+    """Takes what one test did; `tests.faults.summary` tells it at the end of the run."""
+
+    record: Callable[[str, object], None]
 
     def note(self, name: str, history: History, evidence: Evidence, *more: str) -> None:
         told = (
@@ -30,10 +33,10 @@ class Report:
             f"{history.unknown} attempts without an answer, {len(evidence.log)} events, "
             f"{len(evidence.deliveries)} mails"
         )
-        self.lines.append(f"{name} (seed {history.seed}): " + ", ".join([told, *more]))
+        self.say(f"{name} (seed {history.seed})", ", ".join([told, *more]))
 
     def say(self, name: str, text: str) -> None:
-        self.lines.append(f"{name}: {text}")
+        self.record(LINE, f"{name}: {text}")
 
     def hit(self, points: Counter[str]) -> None:
-        self.points |= points  # a ground counts from its start: the larger figure is the later one
+        self.record(POINTS, dict(points))

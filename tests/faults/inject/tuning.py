@@ -1,7 +1,7 @@
 """Shorter waits, so that what takes minutes in the product is seen in seconds; nothing else is changed.
 
-A lease of the mail queue, the age at which audit takes a tail for lost, and the pauses between tries of a mail
-are figures, not rules: the same code runs with them.
+A lease of the mail queue, the age at which audit takes a tail for lost, the pauses between tries of a mail, and
+the time after which a silent reader is taken for dead are figures, not rules: the same code runs with them.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from services.audit import healer
+from services.kit import consumer
 from services.notifier import courier, outbox
 
 LEASE = timedelta(seconds=6)
@@ -24,3 +25,4 @@ def apply() -> None:
     outbox.MAX_ATTEMPTS = 1000
     courier.LONGEST_OUTAGE_PAUSE = 2.0
     healer.TAIL_SECONDS = 5.0
+    consumer.SESSION_MS, consumer.HEARTBEAT_MS = 2500, 500

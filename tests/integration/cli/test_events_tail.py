@@ -35,7 +35,7 @@ async def tail(bootstrap: str, *arguments: str) -> AsyncIterator[Process]:
     }
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "services.cli.main", "events", "tail", *arguments,
-        env=os.environ | settings, cwd=ROOT, stdout=PIPE, stderr=PIPE,
+        env=os.environ | settings, cwd=ROOT, stdout=PIPE, stderr=PIPE, preexec_fn=hear_ctrl_c,
     )  # fmt: skip
     try:
         yield process
@@ -43,6 +43,11 @@ async def tail(bootstrap: str, *arguments: str) -> AsyncIterator[Process]:
         if process.returncode is None:
             process.kill()
         await process.communicate()
+
+
+def hear_ctrl_c() -> None:
+    """A run in the background of a script ignores it, and what it starts would too."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 async def next_line(stream: asyncio.StreamReader | None) -> str:

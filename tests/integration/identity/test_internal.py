@@ -17,14 +17,16 @@ from services.kit.tokens import is_token
 from tests.support.identity import SERVICE_KEYS, Org, Place, running_identity
 from tests.support.servers import PostgresServer
 
+NONE = "0" * 26
+"""The rest of an id that nobody has."""
 ROUTES = {
     ("POST", "/internal/authorize"): ("AUDIT", "NOTIFIER"),
     ("GET", "/internal/head"): ("AUDIT", "NOTIFIER"),
     ("GET", "/internal/events?after=0"): ("AUDIT", "NOTIFIER"),
     ("PUT", "/internal/progress"): ("AUDIT", "NOTIFIER"),
-    ("GET", f"/internal/links/{new_id('lnk')}"): ("NOTIFIER",),
-    ("GET", f"/internal/users/{new_id('usr')}"): ("NOTIFIER",),
-    ("GET", f"/internal/kills/{new_id('kil')}?user={new_id('usr')}"): ("NOTIFIER",),
+    ("GET", f"/internal/links/lnk_{NONE}"): ("NOTIFIER",),
+    ("GET", f"/internal/users/usr_{NONE}"): ("NOTIFIER",),
+    ("GET", f"/internal/kills/kil_{NONE}?user=usr_{NONE}"): ("NOTIFIER",),
 }
 
 

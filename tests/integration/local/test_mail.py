@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -34,15 +35,14 @@ async def base(tmp_path: Path) -> AsyncIterator[int]:
     await supervisor.stop()
 
 
-async def send(port: int, subject: str, html: str | None = None) -> None:
+async def send(port: int, subject: str, html: str | None = None, to: str = "z@acme.example") -> None:
     message = EmailMessage()
     message["From"], message["To"] = "Muster <no-reply@muster.example>", "zoë@acme.example"
     message["Subject"] = subject
     message.set_content("Hello\n\nhttp://127.0.0.1:8801/reset-password#mur_1\n")
     if html:
         message.add_alternative(html, subtype="html")
-    to = ["z@acme.example"]
-    await aiosmtplib.send(message, hostname="127.0.0.1", port=port + 3, start_tls=False, recipients=to)
+    await aiosmtplib.send(message, hostname="127.0.0.1", port=port + 3, start_tls=False, recipients=[to])
 
 
 async def get(port: int, path: str, **headers: str) -> tuple[int, str]:
@@ -53,9 +53,8 @@ async def get(port: int, path: str, **headers: str) -> tuple[int, str]:
         return r.status, await r.text()
 
 
-async def messages(port: int) -> list[dict]:
-    async with aiohttp.ClientSession() as http, http.get(f"http://127.0.0.1:{port + 2}/messages") as answer:
-        return await answer.json()
+async def messages(port: int, query: str = "") -> list[dict]:
+    return json.loads((await get(port, f"/messages{query}"))[1])
 
 
 async def test_a_mail_is_shown_with_all_its_parts_newest_first(base: int) -> None:
@@ -70,6 +69,14 @@ async def test_a_mail_is_shown_with_all_its_parts_newest_first(base: int) -> Non
     assert (first["to"], first["subject"]) == ("z@acme.example", "Grüße")
     assert "http://127.0.0.1:8801/reset-password#mur_1" in first["text"].splitlines()
     assert first["html"].strip() == "<p>Hello</p>"
+
+
+async def test_mails_to_one_address_can_be_asked_for(base: int) -> None:
+    await send(base, "Theirs", to="y@acme.example")
+    await send(base, "Mine")
+
+    assert [message["subject"] for message in await messages(base, "?to=z@acme.example")] == ["Mine"]
+    assert len(await messages(base)) == 2
 
 
 async def test_the_page_escapes_what_a_mail_says_and_keeps_its_html_in_a_sandbox(base: int) -> None:
