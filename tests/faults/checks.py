@@ -11,16 +11,12 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 
-from muster_contracts.envelope import Envelope
-
 from tests.faults.evidence import Evidence, Row
 from tests.faults.fold import State, after_each_unit
 from tests.faults.history import KEPT_REFUSALS, Attempt, History
 from tests.support.plain_kafka import Read
 
 Findings = Iterator[str]
-BY_HAND = "tests"
-"""User agent of what `tests.support.identity` writes."""
 FROM_IDENTITY = ("muster.users", "muster.organizations", "muster.attempts")
 FROM_NOTIFIER = ("muster.notifications", "muster.session-kills")
 
@@ -91,9 +87,9 @@ def there_is_no_ghost(history: History, evidence: Evidence) -> Findings:
     }
     for unit in evidence.units().values():
         first = unit[0]
-        others = history.others | (evidence.asked - asked.keys())
-        if first.correlation_id in others or _is_made_by_hand(first):
-            continue
+        others = history.others | (evidence.asked - asked.keys()) | evidence.by_hand
+        if first.correlation_id in others or first.data["actor"]["type"] in ("system", "operator"):
+            continue  # an operator made the organizations, and the system does what time alone brings
         if first.correlation_id not in asked:
             yield f"{first.type} at {first.position} was asked for by nobody"
             continue
@@ -103,11 +99,6 @@ def there_is_no_ghost(history: History, evidence: Evidence) -> Findings:
             yield f"{command.act} was answered {attempt.status} and left {first.type} at {first.position}"
         if first.org != command.org or first.auth_id != command.actor:
             yield f"{first.type} at {first.position} is another's doing than {command.act}'s"
-
-
-def _is_made_by_hand(event: Envelope) -> bool:
-    """By the test itself when it made the people, by an operator, or by what time alone does."""
-    return event.data["user_agent"] == BY_HAND or event.data["actor"]["type"] in ("system", "operator")
 
 
 def each_command_was_done_once(history: History, evidence: Evidence) -> Findings:

@@ -49,6 +49,8 @@ class Evidence:
     """How many answers of the mail server may not have been written down, since somebody died or was away."""
     asked: set[str] = field(default_factory=set)
     """Request ids of every history on this ground."""
+    by_hand: set[str] = field(default_factory=set)
+    """Request ids of what the tests themselves made, without asking over HTTP."""
     disordered: bool = False
     """Whether a test made the relay swap records on purpose: then Kafka's order proves nothing."""
     foreign: set[str] = field(default_factory=set)
@@ -121,6 +123,7 @@ async def _read_everything(ground: Ground, unrest: list[str]) -> Evidence:
             deliveries=list(ground.mail.deliveries),
             unrest=unrest,
             asked=set[str]().union(*(history.requests() for history in ground.histories)),
+            by_hand=ground.place.by_hand,
             answers_lost=ground.lost_answers(),
         )
 

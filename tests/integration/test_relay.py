@@ -23,6 +23,7 @@ from tests.support.identity_place import (
     sequences,
     until,
 )
+from tests.support.plain_kafka import Read
 from tests.support.servers import KafkaServer, PostgresServer
 
 
@@ -243,9 +244,10 @@ async def test_a_new_leader_writes_the_directory_again_and_once_more_later(place
 async def test_a_tombstone_goes_out_once_more_later(place: Place):
     ada = await place.log.create_user()
     async with place.relay(again_seconds=0.5).running():
+        await place.published(1)  # a new leader would tell a deletion that it finds as well
         await place.published(await place.log.delete(ada))
-        records = await place.read(DIRECTORY, lambda found: len(found) >= 2)
-    assert [record.value for record in records] == [None, None]
+        records = await place.read(DIRECTORY, lambda found: _tombstones(found) >= 2)
+    assert _tombstones(records) == 2
 
 
 async def test_a_user_whose_row_is_gone_without_a_deletion_gets_no_tombstone(place: Place):
@@ -256,6 +258,10 @@ async def test_a_user_whose_row_is_gone_without_a_deletion_gets_no_tombstone(pla
         await until(lambda: _fails(relay))
         assert "neither a row nor a deletion" in ((await relay.health()).problem or "")
     assert await place.cursor() == 0
+
+
+def _tombstones(records: list[Read]) -> int:
+    return sum(record.value is None for record in records)
 
 
 def _renamings(users: list[str], n: int) -> list[UserRenamed]:

@@ -101,6 +101,8 @@ class Place:
     settings: Settings
     identity: Identity
     http: httpx.AsyncClient
+    by_hand: set[str] = field(default_factory=set)
+    """Request ids of what was made here around HTTP."""
 
     async def call(
         self, method: str, path: str, person: Person | str | None = None, json: Any = None, **more: Any
@@ -208,8 +210,9 @@ class Place:
 
     async def origin(self, connection: Database, org: Org, person: Person) -> Origin:
         actor = Actor(type="user", id=person.id, name=person.name)
-        now = await connection.fetchval("SELECT now()")
-        return Origin(org.id, actor, now, new_id("req"), ip=ADDRESS, user_agent="tests")
+        now, request = await connection.fetchval("SELECT now()"), new_id("req")
+        self.by_hand.add(request)
+        return Origin(org.id, actor, now, request, ip=ADDRESS, user_agent="tests")
 
 
 @asynccontextmanager
