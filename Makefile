@@ -18,8 +18,8 @@ down: setup  ## Stop what `make up` started
 reset: setup  ## Stop it and delete its data
 	$(MUSTER) reset
 
-test: setup-dev  ## Run all tests on real servers, by two workers with servers of their own, or those of T=path
-	@$(PY) -m pytest $(if $(filter tests,$(T)),-n 2) "$(T)"
+test: setup-dev  ## Run all tests on real servers, or those of T=path; with W=2 by two workers with servers of their own
+	@$(PY) -m pytest $(if $(W),-n $(W)) "$(T)"
 
 bench: setup-dev  ## Print the table of figures, on servers of its own; N="http audit" for some of them
 	@$(PY) -m tests.bench $(N)

@@ -22,6 +22,10 @@ from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.protocol.metadata import MetadataRequest
 from muster_contracts.envelope import Record
 
+from services.kit import kafka_connection
+
+kafka_connection.mend()
+
 BATCH_BYTES = 1_048_576
 CLOSE_SECONDS = 1.0
 METADATA_SECONDS = 10.0
