@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -225,25 +225,29 @@ async def test_it_runs_as_a_program_and_ends_on_sigterm(process: Process) -> Non
     program = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "services.audit.app", env=environment, stderr=asyncio.subprocess.PIPE
     )
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+    try:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
 
-        async def ready() -> bool:
-            try:
-                return (await client.get("/ready")).status_code == 200
-            except httpx.TransportError:
-                return False
+            async def ready() -> bool:
+                try:
+                    return (await client.get("/ready")).status_code == 200
+                except httpx.TransportError:
+                    return False
 
-        await process.publish(process.log.create(process.log.ben, "Ben Miller"))
-        await until(ready)
+            await process.publish(process.log.create(process.log.ben, "Ben Miller"))
+            await until(ready)
 
-        async def recorded() -> bool:
-            return (await client.get("/ready")).json()["position"] == 1
+            async def recorded() -> bool:
+                return (await client.get("/ready")).json()["position"] == 1
 
-        await until(recorded)
-        assert (await client.get("/v1/audit")).status_code == 401
-    program.terminate()
-    _, logged = await asyncio.wait_for(program.communicate(), 25)
-    assert program.returncode == 0
+            await until(recorded)
+            assert (await client.get("/v1/audit")).status_code == 401
+        program.terminate()
+        _, logged = await asyncio.wait_for(program.communicate(), 25)
+        assert program.returncode == 0
+    finally:
+        with suppress(ProcessLookupError):
+            program.kill()  # where something above failed
     for personal in (b"Miller", b"acme.example", b"203.0.113.7", b"Traceback"):
         assert personal not in logged
 
