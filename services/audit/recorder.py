@@ -46,8 +46,13 @@ class Recorder:
         self._keys = keys_
 
     async def apply(self, connection: Connection, records: Sequence[Decoded]) -> None:
-        """Record events; those that are recorded already change nothing."""
-        await self.record(connection, [entry_of(each.envelope, each.raw.topic) for each in records])
+        """Record events; those that are recorded already change nothing.
+
+        A batch is of several topics: what happened first is recorded first, as far as positions tell.
+        """
+        entries = [entry_of(each.envelope, each.raw.topic) for each in records]
+        entries.sort(key=lambda entry: (entry.position is None, entry.position or 0))
+        await self.record(connection, entries)
 
     async def record(self, connection: Connection, entries: Sequence[Entry]) -> None:
         """Record entries in their order, in the transaction of that connection.

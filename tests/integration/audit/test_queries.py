@@ -249,3 +249,14 @@ async def test_answers_carry_audits_progress(world: World) -> None:
     await filled(world)
     answer = await world.client.get("/v1/audit")
     assert world.opaque.read_position(world.log.org, answer.headers["muster-position"]) == 5
+
+
+async def test_of_one_batch_what_happened_first_is_recorded_first(world: World) -> None:
+    log = world.log
+    log.create(log.ben, "Ben Miller")
+    log.create(log.ada, "Ada Lovelace")
+    log.delete(log.ben, "Ben Miller")
+    await world.receive(*reversed(log.records))  # a batch is of several topics
+    assert [(r["type"], r["target"]["id"]) for r in await world.found()] == [
+        ("user.created", log.ben), ("user.created", log.ada), ("user.deleted", log.ben),
+    ]  # fmt: skip
