@@ -12,7 +12,7 @@ from typing import Any
 from aiokafka.conn import AIOKafkaConnection, CloseReason
 from aiokafka.errors import KafkaConnectionError
 
-_send: Any = AIOKafkaConnection.send
+_send: Any = vars(AIOKafkaConnection)["send"]
 
 
 def _send_or_break(self: Any, request: Any, expect_response: bool = True) -> Any:
