@@ -2,8 +2,9 @@
 
 A frozen leader of the relay may wake up and deliver a last batch, older than what its successor has written.
 Readers ignore a lower version and whatever follows a tombstone, but a compacted topic keeps the last record
-of a key. So a new leader writes again what changed around its cursor and the tombstones of a week, at once
-and an hour later; and every tombstone goes out once more after an hour.
+of a key. So the leader writes those users again as soon as the one that woke up tells of it. Lest it dies before:
+a new leader writes again what changed around its cursor and the tombstones of a week, at once and an hour later;
+and every tombstone goes out once more after an hour.
 """
 
 from __future__ import annotations
@@ -60,6 +61,10 @@ class Directory:
         records = [record for chunk in _chunks(users) for record in await _states(connection, chunk)]
         self._remember([record.key.decode() for record in records if record.value is None])
         return records
+
+    async def write_page(self, connection: Connection, after: int, publish: Publish) -> None:
+        """Write everybody who changed in the page that follows a position."""
+        await _write(connection, await _changed(connection, after, after + PAGE), publish)
 
     async def write_all(self, connection: Connection, publish: Publish) -> None:
         """Write everybody, for a topic that is empty; tombstones are not missed there."""

@@ -1,8 +1,8 @@
 """Publishes a log to Kafka: one leader, in order, and its cursor moves only over what is acknowledged.
 
 A restart may repeat, never skip; consumers drop repeats by the event's id. Each service says with a `Source`
-what its log is, and has a table `relay_cursor(name, position, epoch, cluster)`, written here only. A Kafka that
-lost its data is another cluster: what is still to be read there is published to it once more.
+what its log is, and has a table `relay_cursor(name, position, epoch, cluster, overtaken)`, written here only. A
+Kafka that lost its data is another cluster: what is still to be read there is published to it once more.
 
     relay = Relay(url, bootstrap, source, name="identity")
     async with relay.running(): ...
@@ -15,7 +15,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from muster_contracts.envelope import Record
@@ -59,6 +59,9 @@ class Source(Protocol):
         """Return what is published together with a page; the cursor moves when all of it is acknowledged."""
         return ()
 
+    async def on_overtaken(self, connection: Connection, after: int, publish: Publish) -> None:
+        """An earlier leader found out late that it leads no more: it may just have published what follows `after`."""
+
     async def on_idle(self, connection: Connection, publish: Publish) -> None:
         """Do what is due; called at least every second while the log is published to its end."""
 
@@ -99,6 +102,8 @@ class Cursor:
     epoch: int
     cluster: str | None
     """Of the Kafka that holds what is published; None before there was one."""
+    overtaken: list[int] = field(default_factory=list[int])
+    """Where leaders of earlier terms stood who found out after a later one had begun, as last heard."""
 
     async def move(self, connection: Connection, position: int) -> None:
         """Move to `position`.
@@ -106,21 +111,48 @@ class Cursor:
         Raises:
             LeadershipLost: another process has taken over since.
         """
-        moved = await connection.execute(
-            "UPDATE relay_cursor SET position = $3, cluster = $4 WHERE name = $1 AND epoch = $2",
+        moved = await connection.fetch(
+            "UPDATE relay_cursor SET position = $3, cluster = $4 WHERE name = $1 AND epoch = $2 RETURNING overtaken",
             self.name,
             self.epoch,
             position,
             self.cluster,
         )
-        if moved != "UPDATE 1":
+        if not moved:
             raise LeadershipLost("another relay has taken the cursor over")
-        self.position = position
+        self.position, self.overtaken = position, moved[0]["overtaken"]
 
     async def begin_anew(self, connection: Connection, position: int, cluster: str) -> None:
         """Go on from `position` on a Kafka that holds nothing yet; raises LeadershipLost."""
         self.cluster = cluster
         await self.move(connection, position)
+
+    async def end(self, connection: Connection) -> None:
+        """When nothing of this term can reach Kafka any more: tell a later one, if there is one, where it stood."""
+        await connection.execute(
+            "UPDATE relay_cursor SET overtaken = overtaken || $3::bigint WHERE name = $1 AND epoch > $2",
+            self.name,
+            self.epoch,
+            self.position,
+        )
+
+    async def take_overtaken(self, connection: Connection) -> list[int]:
+        """Return `overtaken` and forget it; whoever leads next writes all of that again without being told."""
+        overtaken = self.overtaken
+        await connection.execute(
+            "UPDATE relay_cursor SET overtaken = overtaken[$3:] WHERE name = $1 AND epoch = $2",
+            self.name,
+            self.epoch,
+            len(overtaken) + 1,
+        )
+        self.overtaken = []
+        return overtaken
+
+    async def listen(self, connection: Connection) -> None:
+        """Look whether there is something in `overtaken`."""
+        self.overtaken = await connection.fetchval(
+            "SELECT overtaken FROM relay_cursor WHERE name = $1", self.name
+        )
 
 
 async def take_over(connection: Connection, name: str) -> Cursor:
@@ -161,6 +193,7 @@ class Relay:
         self._wake, self._stop = asyncio.Event(), asyncio.Event()
         self._role = STARTING
         self._cursor: Cursor | None = None
+        self._ended: Cursor | None = None
         self._publisher: Publisher | None = None
         self._behind_since: float | None = None
         self._problem: str | None = None
@@ -205,12 +238,16 @@ class Relay:
 
     async def _serve_a_term(self) -> None:
         async with candidate(self._url, self._name, self._timing) as me:
+            if self._ended:
+                await self._ended.end(me.connection)
+                self._ended = None
             if not await me.elected(self._stand_by):
                 return
             try:
                 await self._lead(me)
             finally:
-                self._role, self._cursor, self._publisher, self._behind_since = STARTING, None, None, None
+                self._role, self._publisher, self._behind_since = STARTING, None, None
+                self._cursor, self._ended = None, self._cursor
 
     def _stand_by(self) -> bool:
         self._role, self._problem = STANDING_BY, None
@@ -249,6 +286,8 @@ class Relay:
                 rest_until = began + gathering_seconds(time.monotonic() - began)
                 continue
             self._problem, self._failures, self._behind_since = None, 0, None
+            await cursor.listen(connection)
+            await self._mend(connection, publish, cursor)
             await self._source.on_idle(connection, publish)
             await _wait(self._wake, POLL_SECONDS)
             await _wait(self._stop, rest_until - time.monotonic())
@@ -267,8 +306,17 @@ class Relay:
         else:
             _, following = await _both(publish(records), self._source.read(connection, last, PAGE))
         await cursor.move(connection, last)
+        await self._mend(connection, publish, cursor)
         self._problem, self._failures = None, 0
         return following
+
+    async def _mend(self, connection: Connection, publish: Publish, cursor: Cursor) -> None:
+        """Publish again what a leader before this one may have published late."""
+        if not cursor.overtaken:
+            return
+        for after in await cursor.take_overtaken(connection):
+            log.warning("an earlier leader ended late", relay=self._name, position=after)
+            await self._source.on_overtaken(connection, after, publish)
 
     async def _fill(self, connection: Connection, publish: Publish, cursor: Cursor, cluster: str) -> None:
         """Go on with a cluster that holds nothing of ours yet; after another one it is filled again."""

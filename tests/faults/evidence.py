@@ -143,11 +143,13 @@ async def _unrest(ground: Ground) -> list[str]:
     """What is still under way, in words."""
     found: list[str] = []
     async with _open(ground, "identity") as db:
-        head, cursor = await db.fetchrow(
-            "SELECT (SELECT position FROM log_head), (SELECT position FROM relay_cursor)"
+        head, cursor, overtaken = await db.fetchrow(
+            "SELECT h.position, c.position, c.overtaken FROM log_head h, relay_cursor c"
         )
-        if head != cursor:
-            found.append(f"the relay is at {cursor} of {head}")
+        if head != cursor or overtaken:
+            found.append(
+                f"the relay is at {cursor} of {head}, and has pages after {overtaken} to write again"
+            )
     async with _open(ground, "audit") as db:
         position = await db.fetchval("SELECT position FROM progress")
         records = await db.fetchval("SELECT count(*) FROM records WHERE position IS NULL")

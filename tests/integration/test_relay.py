@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
+from muster_contracts.envelope import Record
 from muster_contracts.events import Change
 from muster_contracts.users import UserRenamed
 
-from services.kit.leader import LeadershipLost
-from services.kit.relay import PAGE, Health, Relay, take_over
+from services.identity.directory import Directory
+from services.identity.relay import IdentityLog
+from services.kit.leader import LeadershipLost, Timing
+from services.kit.persons import PersonKeys
+from services.kit.postgres import Connection
+from services.kit.relay import PAGE, Health, Positioned, Relay, take_over
+from services.kit.sealing import MasterKeys
 from tests.support.identity_log import new_master
 from tests.support.identity_place import (
     DIRECTORY,
@@ -241,6 +248,23 @@ async def test_a_new_leader_writes_the_directory_again_and_once_more_later(place
     ]
 
 
+async def test_what_an_overtaken_leader_delivers_late_is_written_again(place: Place):
+    """The first leader is slow between reading a state and publishing it, and does not hear that it leads no more."""
+    ada = await place.log.create_user()
+    slow = Slow(PersonKeys(MasterKeys.parse(place.log.master)), Directory())
+    deaf = Timing(heartbeat=60.0, frozen=1.0)
+    first = Relay(place.url, place.kafka.bootstrap, slow, name="identity", timing=deaf)
+    async with first.running():
+        await asyncio.wait_for(slow.has_read.wait(), 30)
+        async with place.relay().running():
+            last = await place.log.rename(ada, "Ada King")
+            await place.published(last)
+            slow.goes_on.set()
+            records = await place.read(DIRECTORY, lambda found: _versions(found)[-3:] == [2, 1, 2])
+    assert _versions(records)[0] == 2  # written by the second one before the first has published
+    assert await place.log.connection.fetchval("SELECT overtaken FROM relay_cursor") == []
+
+
 async def test_a_tombstone_goes_out_once_more_later(place: Place):
     ada = await place.log.create_user()
     async with place.relay(again_seconds=0.5).running():
@@ -258,6 +282,24 @@ async def test_a_user_whose_row_is_gone_without_a_deletion_gets_no_tombstone(pla
         await until(lambda: _fails(relay))
         assert "neither a row nor a deletion" in ((await relay.health()).problem or "")
     assert await place.cursor() == 0
+
+
+class Slow(IdentityLog):
+    """Reads the state of a page and waits before it is published."""
+
+    def __init__(self, keys: PersonKeys, directory: Directory) -> None:
+        super().__init__(keys, directory)
+        self.has_read, self.goes_on = asyncio.Event(), asyncio.Event()
+
+    async def beside(self, connection: Connection, page: Sequence[Positioned]) -> list[Record]:
+        records = await super().beside(connection, page)
+        self.has_read.set()
+        await self.goes_on.wait()
+        return records
+
+
+def _versions(records: list[Read]) -> list[int]:
+    return [json.loads(record.value or b"")["version"] for record in records]
 
 
 def _tombstones(records: list[Read]) -> int:
