@@ -23,6 +23,7 @@ from tests.support.servers import KafkaServer, PostgresServer
 
 ROOT = Path(__file__).resolve().parents[2]
 IDENTITYS = "FROM pg_stat_activity WHERE usename = 'identity' AND datname = current_database()"
+CURSOR = "SELECT position, epoch FROM relay_cursor"
 END_BACKENDS = f"SELECT pg_terminate_backend(pid, 5000) {IDENTITYS}"
 
 
@@ -113,10 +114,10 @@ async def test_a_frozen_leader_loses_the_lead_and_does_not_move_the_cursor_when_
             last = await place.log.append(*(renaming(user, "Ada King") for user in users * 20))
             await until(lambda: second.has_role("leading"))
             await place.published(last)
-            row = await place.log.connection.fetchrow("SELECT * FROM relay_cursor")
+            row = await place.log.connection.fetchrow(CURSOR)
             first.signal(signal.SIGCONT)
             await until(lambda: first.has_role("standing_by"))
-            assert await place.log.connection.fetchrow("SELECT * FROM relay_cursor") == row
+            assert await place.log.connection.fetchrow(CURSOR) == row
             last = await place.log.append(*(renaming(user, "Ada Byron") for user in users))
             await place.published(last)
             assert (await second.health())["position"] == last
