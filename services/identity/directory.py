@@ -62,9 +62,9 @@ class Directory:
         self._remember([record.key.decode() for record in records if record.value is None])
         return records
 
-    async def write_page(self, connection: Connection, after: int, publish: Publish) -> None:
-        """Write everybody who changed in the page that follows a position."""
-        await _write(connection, await _changed(connection, after, after + PAGE), publish)
+    async def write_changed(self, connection: Connection, after: int, until: int, publish: Publish) -> None:
+        """Write everybody who changed between two positions."""
+        await _write(connection, await _changed(connection, after, until), publish)
 
     async def write_all(self, connection: Connection, publish: Publish) -> None:
         """Write everybody, for a topic that is empty; tombstones are not missed there."""

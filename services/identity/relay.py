@@ -60,9 +60,9 @@ class IdentityLog(Source):
         """The state of every user who changed."""
         return await self._directory.states(connection, filter(None, (_user(record) for _, record in page)))
 
-    async def on_overtaken(self, connection: Connection, after: int, publish: Publish) -> None:
-        """Write the users of its page again: their state in that page may be older than what is there since."""
-        await self._directory.write_page(connection, after, publish)
+    async def on_overtaken(self, connection: Connection, after: int, until: int, publish: Publish) -> None:
+        """Write everybody again of whom it may have written a state that is older than what was there already."""
+        await self._directory.write_changed(connection, after, until, publish)
 
     async def on_idle(self, connection: Connection, publish: Publish) -> None:
         """Write again what is due."""

@@ -15,7 +15,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from muster_contracts.envelope import Record
@@ -59,8 +59,11 @@ class Source(Protocol):
         """Return what is published together with a page; the cursor moves when all of it is acknowledged."""
         return ()
 
-    async def on_overtaken(self, connection: Connection, after: int, publish: Publish) -> None:
-        """An earlier leader found out late that it leads no more: it may just have published what follows `after`."""
+    async def on_overtaken(self, connection: Connection, after: int, until: int, publish: Publish) -> None:
+        """An earlier leader has just found out that it leads no more: it stood at `after`, this one is at `until`.
+
+        Called before anything behind `until` is published.
+        """
 
     async def on_idle(self, connection: Connection, publish: Publish) -> None:
         """Do what is due; called at least every second while the log is published to its end."""
@@ -102,8 +105,8 @@ class Cursor:
     epoch: int
     cluster: str | None
     """Of the Kafka that holds what is published; None before there was one."""
-    overtaken: list[int] = field(default_factory=list[int])
-    """Where leaders of earlier terms stood who found out after a later one had begun, as last heard."""
+    overtaken: int | None = None
+    """Where a leader of an earlier term stood that found out after a later one had begun, as last heard."""
 
     async def move(self, connection: Connection, position: int) -> None:
         """Move to `position`.
@@ -130,29 +133,26 @@ class Cursor:
     async def end(self, connection: Connection) -> None:
         """When nothing of this term can reach Kafka any more: tell a later one, if there is one, where it stood."""
         await connection.execute(
-            "UPDATE relay_cursor SET overtaken = overtaken || $3::bigint WHERE name = $1 AND epoch > $2",
+            "UPDATE relay_cursor SET overtaken = least(overtaken, $3) WHERE name = $1 AND epoch > $2",
             self.name,
             self.epoch,
             self.position,
         )
 
-    async def take_overtaken(self, connection: Connection) -> list[int]:
-        """Return `overtaken` and forget it; whoever leads next writes all of that again without being told."""
-        overtaken = self.overtaken
-        await connection.execute(
-            "UPDATE relay_cursor SET overtaken = overtaken[$3:] WHERE name = $1 AND epoch = $2",
-            self.name,
-            self.epoch,
-            len(overtaken) + 1,
-        )
-        self.overtaken = []
-        return overtaken
-
     async def listen(self, connection: Connection) -> None:
-        """Look whether there is something in `overtaken`."""
+        """Look whether an earlier leader has told something."""
         self.overtaken = await connection.fetchval(
             "SELECT overtaken FROM relay_cursor WHERE name = $1", self.name
         )
+
+    async def forget_overtaken(self, connection: Connection) -> None:
+        """Before what was told is acted upon: what is told from now on stays for the next time."""
+        await connection.execute(
+            "UPDATE relay_cursor SET overtaken = NULL WHERE name = $1 AND overtaken = $2",
+            self.name,
+            self.overtaken,
+        )
+        self.overtaken = None
 
 
 async def take_over(connection: Connection, name: str) -> Cursor:
@@ -312,11 +312,12 @@ class Relay:
 
     async def _mend(self, connection: Connection, publish: Publish, cursor: Cursor) -> None:
         """Publish again what a leader before this one may have published late."""
-        if not cursor.overtaken:
+        after = cursor.overtaken
+        if after is None:
             return
-        for after in await cursor.take_overtaken(connection):
-            log.warning("an earlier leader ended late", relay=self._name, position=after)
-            await self._source.on_overtaken(connection, after, publish)
+        log.warning("an earlier leader ended late", relay=self._name, after=after, position=cursor.position)
+        await cursor.forget_overtaken(connection)
+        await self._source.on_overtaken(connection, after, cursor.position, publish)
 
     async def _fill(self, connection: Connection, publish: Publish, cursor: Cursor, cluster: str) -> None:
         """Go on with a cluster that holds nothing of ours yet; after another one it is filled again."""

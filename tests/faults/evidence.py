@@ -146,10 +146,10 @@ async def _unrest(ground: Ground) -> list[str]:
         head, cursor, overtaken = await db.fetchrow(
             "SELECT h.position, c.position, c.overtaken FROM log_head h, relay_cursor c"
         )
-        if head != cursor or overtaken:
-            found.append(
-                f"the relay is at {cursor} of {head}, and has pages after {overtaken} to write again"
-            )
+        if head != cursor:
+            found.append(f"the relay is at {cursor} of {head}")
+        if overtaken is not None:
+            found.append(f"the relay has to write again what follows {overtaken}")
     async with _open(ground, "audit") as db:
         position = await db.fetchval("SELECT position FROM progress")
         records = await db.fetchval("SELECT count(*) FROM records WHERE position IS NULL")

@@ -1,2 +1,2 @@
--- Where leaders of earlier terms stood that may have published a page late: it is published again, and forgotten here.
-ALTER TABLE relay_cursor ADD COLUMN overtaken bigint[] NOT NULL DEFAULT '{}';
+-- Where a leader of an earlier term stood that found out late: it may have published what was no longer true.
+ALTER TABLE relay_cursor ADD COLUMN overtaken bigint;
