@@ -125,14 +125,13 @@ class Throttles:
             doubles_from = limit.failures if limit.window is None else None
             await self._pool.execute(SQL["failed"], limit.id, place.at, doubles_from)
 
-    async def remember(self, user: str, ip: str | None) -> None:
-        """A full sign-in: the network is known from now on."""
-        await self._pool.execute(SQL["remember"], self._known(user, ip))
+    async def signed_in(self, user: str, ip: str | None) -> None:
+        """A full sign-in: nothing is held against the account, and the network is known from now on."""
+        await self._pool.execute(SQL["signed_in"], self._passwords_of(user, ip), self._known(user, ip))
 
     async def clear_passwords(self, user: str, ip: str | None) -> None:
         """A person has proven who they are: their failures are forgotten, also those from this network."""
-        ids = [f"password:{user}", f"password:{user}:{self._known(user, ip)}"]
-        await self._pool.execute(SQL["clear"], ids)
+        await self._pool.execute(SQL["clear"], self._passwords_of(user, ip))
 
     async def clear_codes(self, user: str) -> None:
         await self._pool.execute(SQL["clear"], [f"code:{user}"])
@@ -171,6 +170,9 @@ class Throttles:
 
     def _window(self, kind: str, of: str, failures: int) -> Limit:
         return Limit(f"{kind}:{of}", failures * self._figures.factor, WINDOW_SECONDS)
+
+    def _passwords_of(self, user: str, ip: str | None) -> list[str]:
+        return [f"password:{user}", f"password:{user}:{self._known(user, ip)}"]
 
     def _known(self, user: str, ip: str | None) -> str:
         return f"known:{user}:{self._hash(network_of(ip) or '')}"

@@ -40,8 +40,9 @@ UPDATE throttles SET pending = array_remove(pending, $2) WHERE id = $1;
 -- name: clear
 DELETE FROM throttles WHERE id = ANY($1::text[]);
 
--- name: remember
-INSERT INTO throttles (id, window_start) VALUES ($1, now()) ON CONFLICT (id) DO UPDATE SET window_start = now();
+-- name: signed_in
+WITH cleared AS (DELETE FROM throttles WHERE id = ANY($1::text[]))
+INSERT INTO throttles (id, window_start) VALUES ($2, now()) ON CONFLICT (id) DO UPDATE SET window_start = now();
 
 -- name: is_known
 SELECT EXISTS (SELECT FROM throttles WHERE id = $1);

@@ -27,7 +27,6 @@ from services.identity.run import Decide, Draft, Origin
 from services.identity.sessions import half as halves
 from services.identity.sessions import start
 from services.identity.sessions.decider import FACTOR, WITH_CODE
-from services.identity.sessions.sign_in import signed_in
 from services.identity.sessions.start import Ticket
 from services.identity.store import Write
 from services.identity.users import read
@@ -151,7 +150,7 @@ async def activate(visit: Visit[ActivateBody]) -> Response:
         raise
     await services.throttles.clear_codes(user.id)
     if who.half:
-        await signed_in(services, user.id, ip)
+        await services.throttles.signed_in(user.id, ip)
     return answer(services, user.org, done.draft.secret | (done.draft.body or {}), done.position)
 
 

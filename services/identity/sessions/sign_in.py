@@ -112,14 +112,8 @@ async def begin(visit: Visit[SignInBody], account: Account | None) -> Response:
 
     done = await services.runner.run(decide)
     if done.facts:
-        await signed_in(services, user, visit.context.ip)
+        await services.throttles.signed_in(user, visit.context.ip)
     return shown(services, account.user.org, done)
-
-
-async def signed_in(services: Services, user: str, ip: str | None) -> None:
-    """After a full sign-in nothing is held against the account."""
-    await services.throttles.clear_passwords(user, ip)
-    await services.throttles.remember(user, ip)
 
 
 async def renewed_hash(services: Services, user: str, kept: str, password: str) -> tuple[SetPassword, ...]:
@@ -157,7 +151,7 @@ async def enter_code(visit: Visit[CodeBody], half: HalfSession) -> Response:
         await halves.end_if_used_up(services, half)
         return await refuse(visit, visit.origin(half.org, half.now), Attempt(ACT, half.user), error)
     await services.throttles.clear_codes(half.user)
-    await signed_in(services, half.user, ip)
+    await services.throttles.signed_in(half.user, ip)
     return shown(services, half.org, done)
 
 
