@@ -56,9 +56,8 @@ def add(
         visit = open_visit(app.state.console, request)
         try:
             if visit.is_fragment and request.headers.get("sec-fetch-mode") == "navigate":
-                return RedirectResponse(
-                    START, 303
-                )  # a link of somebody's: parts are asked for by our pages alone
+                # A link of somebody's: parts are asked for by our pages alone.
+                return RedirectResponse(START, 303)
             if method == "POST":
                 await _take_form(visit)
             if signed_in:
