@@ -97,9 +97,7 @@ class Asker:
 
     async def sign_in(self, org: Org, person: Person) -> Attempt:
         body = {"organization": org.slug, "login": person.email, "password": PASSWORD}
-        attempt = await self.send("POST", "/v1/sign-in", None, body)
-        self.history.others.add(attempt.request_id)
-        return attempt
+        return await self.send("POST", "/v1/sign-in", None, body)
 
     async def send(
         self, method: str, path: str, token: str | None, json: Body, command: Command | None = None
@@ -124,6 +122,8 @@ class Asker:
         except (aiohttp.ClientError, TimeoutError, ValueError):
             pass  # no answer, or half of one
         attempt.ended = time.monotonic()
+        if command is None:
+            self.history.others.add(attempt.request_id)  # a refused read is an event as well
         return attempt
 
     def _as_gateway(self, attempt: Attempt) -> dict[str, str]:
