@@ -50,7 +50,7 @@ def _refusal(record: Readable, words: _Words, *, own: bool) -> str:
     count = record.data.get("count")
     times = f" ({count} times)" if isinstance(count, int) and count > 1 else ""
     why = phrases.CODES.get(code, code.replace("_", " "))
-    return f"{words['actor']} was refused to {act}: {why}{times}."
+    return f"{words['actor']} was not allowed to {act}: {why}{times}."
 
 
 def _choose(template: Pair | str, *, own: bool) -> str:

@@ -59,7 +59,7 @@ async def test_a_forgotten_person_is_readable_nowhere_and_the_evidence_is_unchan
     assert [r["sentence"] for r in records] == [
         "Ada Owner created an erased person as Member.",
         "Ada Owner renamed an erased person.",
-        "Ada Owner was refused to delete an erased person: the last administrator of an organization stays.",
+        "Ada Owner was not allowed to delete an erased person: the last administrator of an organization stays.",
         "Ada Owner deleted an erased person.",
     ]
     assert records[1]["changes"] == {"name": {"old": None, "new": None}}

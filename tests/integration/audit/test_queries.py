@@ -216,7 +216,7 @@ async def test_reads_are_left_out_unless_the_type_asks(world: World) -> None:
 async def test_a_refused_reading_is_shown_like_every_refusal(world: World) -> None:
     await world.receive(world.log.refuse("audit.read", "permission_missing"))
     (found,) = await world.found()
-    assert found["sentence"] == "Ada Owner was refused to read the audit: the permission is missing."
+    assert found["sentence"] == "Ada Owner was not allowed to read the audit: the permission is missing."
 
 
 async def test_min_position_waits_until_audit_has_come_there(world: World) -> None:

@@ -38,13 +38,13 @@ def test_a_deactivation_reads_as_one_would_say_it() -> None:
 
 def test_a_refusal_says_what_was_tried_and_why_not() -> None:
     assert refused("user.delete", "last_administrator") == (
-        "Ada Owner was refused to delete Ben Miller: the last administrator of an organization stays."
+        "Ada Owner was not allowed to delete Ben Miller: the last administrator of an organization stays."
     )
 
 
 def test_refusals_that_were_summed_up_say_how_many() -> None:
     assert refused("session.start", "sign_in_refused", data={"count": 12}) == (
-        "Ada Owner was refused to sign in as Ben Miller: the sign-in was not accepted (12 times)."
+        "Ada Owner was not allowed to sign in as Ben Miller: the sign-in was not accepted (12 times)."
     )
 
 
@@ -54,11 +54,11 @@ def test_a_sign_in_that_names_nobody_has_no_target() -> None:
         "session.start", "sign_in_refused", target=None, target_id=None, actor_id=None, actor_type="anonymous",
         data=anonymous,
     )  # fmt: skip
-    assert text == "Someone not signed in was refused to sign in: the sign-in was not accepted."
+    assert text == "Someone not signed in was not allowed to sign in: the sign-in was not accepted."
 
 
 def test_an_unknown_act_and_code_are_told_by_their_names() -> None:
-    assert refused("jobs.cancel", "job_done") == "Ada Owner was refused to do this (jobs.cancel): job done."
+    assert refused("jobs.cancel", "job_done") == "Ada Owner was not allowed to do this (jobs.cancel): job done."
 
 
 def test_what_changed_is_said_with_old_and_new() -> None:
