@@ -44,7 +44,9 @@ async def test_refused_attempts_are_shown(desk: Desk, acme: Org, member: Person)
     assert refused.status_code == 403
     audit_of(acme.owner.client, refused.headers["Muster-Position"])
     await desk.open(f"{AUDIT}?actor={member.id}")
-    await expect(desk.page.get_by_role("row", name="was not allowed to read users")).to_contain_text("Refused")
+    await expect(desk.page.get_by_role("row", name="was not allowed to read users")).to_contain_text(
+        "Refused"
+    )
 
 
 async def test_filters_are_in_the_address_and_back_takes_them_out(

@@ -178,14 +178,12 @@ def _claims(state: State, evidence: Evidence) -> Findings:
 def an_owner_can_always_sign_in(_: History, evidence: Evidence) -> Findings:
     had: set[str] = set()
     for unit, state in after_each_unit(evidence.log):
-        if not any(event.subject.startswith("usr_") for event in unit):
-            continue
-        owners = state.owners(evidence.roles)
-        had |= {org for org, count in owners.items() if count}
-        for org in had:
-            if not owners.get(org):
-                yield f"{org} has none from {unit[-1].position} on, after {unit[0].type}"
-                return
+        org = unit[0].org
+        if state.owners(org, evidence.roles):
+            had.add(org)
+        elif org in had:
+            yield f"{org} has none from {unit[-1].position} on, after {unit[0].type}"
+            return
 
 
 def nobody_acts_after_the_right_is_gone(_: History, evidence: Evidence) -> Findings:

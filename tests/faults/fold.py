@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +28,8 @@ class Person:
 @dataclass
 class State:
     users: dict[str, Person] = field(default_factory=dict)
+    members: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    """Organization → its users."""
     sessions: dict[str, str] = field(default_factory=dict)
     """Live ones → their user."""
     deleted: set[str] = field(default_factory=set)
@@ -44,8 +47,10 @@ class State:
         if event.type == "user.created":
             known = {name: data[name] for name in FIELDS.values()}
             self.users[user] = Person(event.org, data["role"]["id"], "invited", known)
+            self.members[event.org].add(user)
         elif event.type == "user.deleted":
             self.users.pop(user, None)
+            self.members[event.org].discard(user)
             self.deleted.add(user)
             return
         person = self.users.get(user)
@@ -67,14 +72,10 @@ class State:
             case _:
                 pass
 
-    def owners(self, roles: dict[str, str]) -> dict[str, int]:
-        """Organization → how many Owners could sign in."""
-        found: dict[str, int] = {}
-        for person in self.users.values():
-            found.setdefault(person.org, 0)
-            if roles.get(person.role) == "owner" and person.status == "active" and person.has_password:
-                found[person.org] += 1
-        return found
+    def owners(self, org: str, roles: dict[str, str]) -> int:
+        """How many Owners of the organization could sign in."""
+        people = (self.users[user] for user in self.members[org])
+        return sum(roles.get(p.role) == "owner" and p.status == "active" and p.has_password for p in people)
 
 
 def after_each_unit(log: Iterable[Envelope]) -> Iterator[tuple[list[Envelope], State]]:

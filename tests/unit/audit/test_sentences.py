@@ -58,7 +58,9 @@ def test_a_sign_in_that_names_nobody_has_no_target() -> None:
 
 
 def test_an_unknown_act_and_code_are_told_by_their_names() -> None:
-    assert refused("jobs.cancel", "job_done") == "Ada Owner was not allowed to do this (jobs.cancel): job done."
+    assert (
+        refused("jobs.cancel", "job_done") == "Ada Owner was not allowed to do this (jobs.cancel): job done."
+    )
 
 
 def test_what_changed_is_said_with_old_and_new() -> None:
