@@ -25,8 +25,10 @@ from services.kit.sql import named
 from services.kit.times import QueryMoment
 
 SQL = named(__file__)
-EXACT_UP_TO = 10_000
-"""Above this many the count is a guess, and says so: counting a hundred thousand rows takes longer than a page."""
+EXACT_UP_TO, FOUND_UP_TO = 10_000, 2_000
+"""Above so many, or so many that a text finds, the count is a guess, and says so: counting a hundred thousand rows,
+or reading all their texts, takes longer than a page.
+"""
 
 
 # NUL cannot be in any text of the database, so nothing could match it.
@@ -103,7 +105,7 @@ async def find(connection: Connection, opaque: Opaque, org: str, query: ListQuer
         where = await _where(connection, org, query)
         page = pages.page(query.cursor, query.limit, len(where.args) + 1)
         rows = await connection.fetch(_listing(where, page, [*sorts, pages.tie]), *where.args, *page.args)
-        count = await _count(connection, where)
+        count = await _count(connection, where, FOUND_UP_TO if query.q else EXACT_UP_TO)
     keys = [[row[f"key_{n}"] for n in range(len(sorts) + 1)] for row in rows]
     answer = pages.answer(page, [_shown(row) for row in rows], keys, came_by_cursor=query.cursor is not None)
     return answer | {"count": count}
@@ -139,20 +141,22 @@ def _listing(where: _Where, page: Page, terms: list[Sort]) -> str:
             f"SELECT u.*, r.name AS role_name, {keys} FROM users u JOIN roles r ON r.id = u.role "  # noqa: S608
             f"WHERE {where} AND {page.where} {end}"
         )
-    # By role: a page of each, then the first of all these; sorting everybody by a joined name takes too long.
-    each = f"SELECT u.* FROM users u WHERE u.role = r.id AND {where} AND {page.where} {end}"  # noqa: S608
+    # By role: a page of each, then the first of all these; sorting everybody by a joined name takes too long. For a
+    # range the order by role is no constant, so that the index of roles gives it, and not that of ids, role by role.
+    own = end.replace(terms[0].column, "u.role")
+    each = f"SELECT u.* FROM users u WHERE u.role BETWEEN r.id AND r.id AND {where} AND {page.where} {own}"  # noqa: S608
     return (
         f"SELECT u.*, r.name AS role_name, {keys} "  # noqa: S608
         f"FROM roles r CROSS JOIN LATERAL ({each}) u WHERE r.org = $1 {end}"
     )
 
 
-async def _count(connection: Database, where: _Where) -> dict[str, Any]:
+async def _count(connection: Database, where: _Where, most: int) -> dict[str, Any]:
     """How many match: counted up to a bound, beyond it as the planner guesses."""
     matching = f"SELECT 1 FROM users u WHERE {where}"  # noqa: S608
-    bounded = f"SELECT count(*) FROM ({matching} LIMIT {EXACT_UP_TO + 1}) x"  # noqa: S608
+    bounded = f"SELECT count(*) FROM ({matching} LIMIT {most + 1}) x"  # noqa: S608
     found: int = await connection.fetchval(bounded, *where.args)
-    if found <= EXACT_UP_TO:
+    if found <= most:
         return {"value": found, "exact": True}
     plan = json.loads(await connection.fetchval(f"EXPLAIN (FORMAT JSON) {matching}", *where.args))
     return {"value": max(found, round(plan[0]["Plan"]["Plan Rows"])), "exact": False}
