@@ -141,7 +141,11 @@ async def _until_at_rest(ground: Ground, seconds: float) -> list[str]:
 
 async def _unrest(ground: Ground) -> list[str]:
     """What is still under way, in words."""
-    found: list[str] = []
+    found = [  # one that was frozen has told where it stood before it stands by
+        f"{name} is not ready"
+        for name in ground.names
+        if name.startswith("relay") and not await ground.is_ready(name)
+    ]
     async with _open(ground, "identity") as db:
         head, cursor, overtaken = await db.fetchrow(
             "SELECT h.position, c.position, c.overtaken FROM log_head h, relay_cursor c"
