@@ -203,7 +203,10 @@ async def test_each_successful_read_is_a_record_that_names_no_personal_value(wor
         {"filters": ["sort", "type"]},
         {"record": one["id"]},
     ]
-    assert b"Ben" not in b"".join(json.dumps(leaf).encode() for leaf in stored)
+    readable = [
+        leaf | {"sealed_actor": None, "sealed_target": None} for leaf in stored
+    ]  # those may hold any letters
+    assert b"Ben" not in b"".join(json.dumps(leaf).encode() for leaf in readable)
 
 
 async def test_reads_are_left_out_unless_the_type_asks(world: World) -> None:
