@@ -11,7 +11,7 @@ so that a stranger who keeps guessing does not keep them out.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -93,27 +93,22 @@ class Throttles:
     def codes(self, user: str) -> Limit:
         return Limit(f"code:{user}", self._figures.account_codes * self._figures.factor)
 
-    async def begin(self, windows: Iterable[Limit], account: Limit) -> Attempted:
+    async def begin(self, windows: Sequence[Limit], account: Limit) -> Attempted:
         """Admit one attempt.
 
         Args:
-            windows: limits whose excess is told to the caller.
+            windows: limits whose excess is told to the caller; of one length.
             account: the limit whose excess is answered like a wrong guess.
 
         Raises:
             TooManyFailures: a window is full.
         """
-        places: list[Place] = []
-        for limit in windows:
-            place = await self._admit(limit)
-            if not isinstance(place, Place):
-                await self._give_back(places)
-                raise TooManyFailures(retry_after=max(1, round(place)))
-            places.append(place)
-        place = await self._admit(account)
-        if not isinstance(place, Place):
-            return Attempted(tuple(places), delayed=True)
-        return Attempted((*places, place), delayed=False)
+        places, seconds = await self._admit(windows)
+        if seconds is not None:
+            await self._give_back(places)
+            raise TooManyFailures(retry_after=max(1, round(seconds)))
+        own, seconds = await self._admit([account])
+        return Attempted((*places, *own), delayed=seconds is not None)
 
     async def end(self, attempt: Attempted, *, failed: bool) -> None:
         """Give the places back; a failure is counted on each."""
@@ -139,34 +134,45 @@ class Throttles:
     async def may_mail(self, user: str) -> bool:
         """Whether one more reset mail may go to this person; it is counted then."""
         most = self._figures.reset_mails_per_hour * self._figures.factor
-        row = await self._pool.fetchrow(SQL["admit"], f"reset:{user}", most, None, MAIL_SECONDS)
-        return row is not None
+        admitted = await self._pool.fetch(SQL["admit"], [f"reset:{user}"], [most], None, MAIL_SECONDS)
+        return bool(admitted)
 
     async def forget(self) -> None:
         """Remove what nobody has come back to; for the sweeper."""
         await self._pool.execute(SQL["forget"])
 
-    async def _admit(self, limit: Limit) -> Place | float:
-        """A place, or the seconds until there may be one; waits while only attempts under way are in the way."""
+    async def _admit(self, limits: Sequence[Limit]) -> tuple[list[Place], float | None]:
+        """The places that are to be had under limits of one kind of window, and None where that is all of them;
+        else the seconds until there may be more. Waits while only attempts under way are in the way.
+        """
         loop = asyncio.get_running_loop()
         deadline, pause = loop.time() + PATIENCE_SECONDS, 0.01
-        while True:
-            row = await self._pool.fetchrow(
-                SQL["admit"], limit.id, limit.failures, limit.window, PLACE_SECONDS
-            )
-            if row is not None:
-                return Place(limit, row["place"])
-            seconds = await self._pool.fetchval(SQL["refused"], limit.id, limit.failures, limit.window)
+        places: list[Place] = []
+        while limits:
+            places += await self._take(limits)
+            limits = [limit for limit in limits if limit not in {place.limit for place in places}]
+            if not limits:
+                break
+            full = limits[0]
+            seconds = await self._pool.fetchval(SQL["refused"], full.id, full.failures, full.window)
             if seconds is not None:
-                return float(seconds)
+                return places, float(seconds)
             if loop.time() > deadline:
-                return PLACE_SECONDS
+                return places, PLACE_SECONDS
             await asyncio.sleep(pause)
             pause = min(pause * 2, 0.2)
+        return places, None
 
-    async def _give_back(self, places: Iterable[Place]) -> None:
-        for place in places:
-            await self._pool.execute(SQL["released"], place.limit.id, place.at)
+    async def _take(self, limits: Sequence[Limit]) -> list[Place]:
+        ids, most = [limit.id for limit in limits], [limit.failures for limit in limits]
+        rows = await self._pool.fetch(SQL["admit"], ids, most, limits[0].window, PLACE_SECONDS)
+        at: dict[str, datetime] = {row["id"]: row["place"] for row in rows}
+        return [Place(limit, at[limit.id]) for limit in limits if limit.id in at]
+
+    async def _give_back(self, places: Sequence[Place]) -> None:
+        if places:
+            ids, at = [place.limit.id for place in places], [place.at for place in places]
+            await self._pool.execute(SQL["released"], ids, at)
 
     def _window(self, kind: str, of: str, failures: int) -> Limit:
         return Limit(f"{kind}:{of}", failures * self._figures.factor, WINDOW_SECONDS)

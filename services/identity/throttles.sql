@@ -1,9 +1,10 @@
 -- name: admit
--- Gives an attempt its place before anything is compared: failures and those under way count alike. $2 is the
--- limit, $3 the seconds after which the failures of a window are forgotten (null: none are, a delay follows), $4
--- the seconds for which a place is held. Past the limit of an account one attempt at a time is let in.
+-- Gives attempts their places before anything is compared: failures and those under way count alike. $1 are the
+-- limits' ids, $2 how many each lets through, $3 the seconds after which the failures of a window are forgotten
+-- (null: none are, a delay follows), $4 the seconds for which a place is held. Past the limit of an account one
+-- attempt at a time is let in. A limit that is full has no row here. Rows are locked in the order of ids.
 INSERT INTO throttles AS t (id, pending, window_start)
-VALUES ($1, ARRAY[clock_timestamp()], clock_timestamp())
+SELECT id, ARRAY[clock_timestamp()], clock_timestamp() FROM unnest($1::text[]) AS asked (id) ORDER BY id
 ON CONFLICT (id) DO UPDATE SET
     failures = CASE WHEN t.window_start + make_interval(secs => $3) <= now() THEN 0 ELSE t.failures END,
     window_start = CASE WHEN $3 IS NULL OR t.window_start + make_interval(secs => $3) <= now()
@@ -12,10 +13,11 @@ ON CONFLICT (id) DO UPDATE SET
               || clock_timestamp()
 WHERE (t.blocked_until IS NULL OR t.blocked_until <= now())
   AND (CASE WHEN t.window_start + make_interval(secs => $3) <= now() THEN 0 ELSE t.failures END
-       + (SELECT count(*) FROM unnest(t.pending) p WHERE p > now() - make_interval(secs => $4)) < $2::int
+       + (SELECT count(*) FROM unnest(t.pending) p WHERE p > now() - make_interval(secs => $4))
+       < (SELECT most FROM unnest($1::text[], $2::int[]) AS let (id, most) WHERE let.id = t.id)
        OR $3 IS NULL
        AND NOT EXISTS (SELECT FROM unnest(t.pending) p WHERE p > now() - make_interval(secs => $4)))
-RETURNING pending[cardinality(pending)] AS place;
+RETURNING id, pending[cardinality(pending)] AS place;
 
 -- name: refused
 -- Seconds until another attempt may be admitted; null while it is only attempts under way that fill the places.
@@ -35,7 +37,11 @@ UPDATE throttles SET
 WHERE id = $1;
 
 -- name: released
-UPDATE throttles SET pending = array_remove(pending, $2) WHERE id = $1;
+-- Locked in the order of ids, as `admit` does.
+WITH held AS (SELECT id FROM throttles WHERE id = ANY($1::text[]) ORDER BY id FOR UPDATE)
+UPDATE throttles t SET pending = array_remove(pending, place.at)
+FROM held JOIN unnest($1::text[], $2::timestamptz[]) AS place (id, at) USING (id)
+WHERE t.id = held.id;
 
 -- name: clear
 DELETE FROM throttles WHERE id = ANY($1::text[]);
