@@ -1,7 +1,7 @@
 """Passwords: which ones are accepted, and how they are hashed and compared.
 
 Argon2id in threads of their own, as many at once as there are cores: more would only slow each other down, and
-memory stays at cores x 19 MiB.
+memory stays at cores x 19 MiB. One guess more than that is let in, so that no core waits while a guess is admitted.
 """
 
 from __future__ import annotations
@@ -57,12 +57,12 @@ class Hasher:
         cores = os.cpu_count() or 1
         self._argon2 = PasswordHasher(time_cost=ROUNDS, memory_cost=MEMORY_KIB, parallelism=LANES)
         self._threads = ThreadPoolExecutor(cores, thread_name_prefix="argon2")
-        self._turns = asyncio.Semaphore(cores)
+        self._turns = asyncio.Semaphore(cores + 1)
         self._nobodys = self._argon2.hash(os.urandom(32))
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Wait for a core before a guess is admitted, so that an admitted one is evaluated at once.
+        """Wait for a core before a guess is admitted, so that an admitted one is evaluated soon.
 
         Raises:
             Busy: too many others are waiting.
