@@ -23,6 +23,8 @@ from tests.support.identity import Org
 CALLERS = (1, 8, 32)
 PEOPLE, ADMINISTRATORS = 512, 8
 SECONDS, SETTLED_SECONDS = 3.0, 3.0
+WARM_SECONDS = 15.0
+"""Until Java has compiled what Kafka does all the time: a fresh broker takes twice the CPU of one that has run."""
 
 
 async def figures() -> AsyncIterator[Figure]:
@@ -37,6 +39,7 @@ async def of(running: Muster) -> AsyncIterator[Figure]:
         names = [f"admin{n}" for n in range(ADMINISTRATORS)]
         org = await place.organization("http", *names)
         people = await populate(place, org, PEOPLE)
+    await load(gateway, renames(org, people)(32), WARM_SECONDS)
     yield await cost(running, renames(org, people)(32))
     for what, makers in (("rename over HTTP", renames(org, people)), ("introspection", introspections(org))):
         for callers in CALLERS:
