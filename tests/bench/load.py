@@ -18,7 +18,7 @@ Next = Callable[[], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What callers saw: answers a second, times in milliseconds, and how many answers were no 2xx."""
+    """What callers saw: 2xx answers a second, times of all in milliseconds, and how many were no 2xx."""
 
     rate: float
     times: list[float]
@@ -91,4 +91,5 @@ async def load(port: int, makers: list[Next], seconds: float) -> Load:
     times = [t for _, caller in made for t in caller.times]
     for transport, _ in made:
         transport.abort()
-    return Load(len(times) / passed, times, sum(caller.refused for _, caller in made))
+    refused = sum(caller.refused for _, caller in made)
+    return Load((len(times) - refused) / passed, times, refused)

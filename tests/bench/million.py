@@ -55,6 +55,7 @@ async def of_log(running: Muster) -> AsyncIterator[Figure]:
         found: list[dict[str, list[float]]] = []
         for size in (SMALL, LARGE):
             await fill(running, place, org, people, size)
+            await running.checkpoint()
             found.append({what: await rounds(measure) for what, measure in measures.items()})
     for what, (small, large) in _paired(found):
         yield Figure(what, "events/s at a million", large, small, "at 100,000")
@@ -75,6 +76,7 @@ async def of_audit(running: Muster) -> AsyncIterator[Figure]:
         measures: dict[str, Measure] = {"page of 50 of the audit": partial(search, pool, keys, org)}
         for size in (SMALL, LARGE):
             await _multiply(owner, org, size)
+            await running.checkpoint()
             found.append({what: await rounds(measure) for what, measure in measures.items()})
     await owner.close()
     for what, (small, large) in _paired(found):

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import asyncpg
 import httpx
 import uvloop
 from muster_contracts import topics as contracts
@@ -41,6 +44,7 @@ EMPTY, EMPTY_GATEWAY = 20, 21
 """Ports after the base, of the endpoint that does nothing and of the gateway before it."""
 SERVED = ("identity", "relay", "audit", "notifier", "gateway", "mail")
 AT_ONCE = 500
+SETTLING_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,26 @@ class Muster:
 
     async def start(self, *names: str) -> None:
         await self.supervisor.start(*(self.plan.spec(name) for name in names))
+
+    async def settle(self) -> float:
+        """Wait until audit has recorded the whole log; returns how many seconds that took."""
+        began, databases = time.perf_counter(), self.settings.databases
+        identity = await asyncpg.connect(databases.identity_owner.get_secret_value())
+        audit = await asyncpg.connect(databases.audit_owner.get_secret_value())
+        try:
+            head = await identity.fetchval("SELECT position FROM log_head")
+            async with asyncio.timeout(SETTLING_SECONDS):
+                while (await audit.fetchval("SELECT max(position) FROM progress") or 0) < head:
+                    await asyncio.sleep(0.02)
+        finally:
+            await asyncio.gather(identity.close(), audit.close())
+        return time.perf_counter() - began
+
+    async def checkpoint(self) -> None:
+        """Write out what PostgreSQL would write during the next measurement."""
+        connection = await asyncpg.connect(self.plan.postgres().url("postgres"))
+        await connection.execute("CHECKPOINT")
+        await connection.close()
 
     async def start_empty(self) -> int:
         """An endpoint that checks and answers like identity's and does nothing, behind a gateway of its own."""

@@ -2,7 +2,7 @@
 
 Ours: rows read, opened with the keys of their persons, made into records, published page by page with the state of
 every user who changed, the cursor moved after each acknowledgement. Bare: an idempotent producer with `acks=all` that
-is given the same records, already made. Beside them run PostgreSQL and Kafka.
+is given the same records, already made, in pages and batches as large as ours. Beside them run PostgreSQL and Kafka.
 """
 
 from __future__ import annotations
@@ -13,13 +13,15 @@ from collections.abc import AsyncIterator
 from functools import partial
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.producer.message_accumulator import BatchBuilder
 
 from services.identity.directory import Directory
 from services.identity.relay import IdentityLog
+from services.kit.broker import BATCH_BYTES
 from services.kit.parked import Raw
 from services.kit.persons import PersonKeys
 from services.kit.postgres import connect
-from services.kit.relay import Relay
+from services.kit.relay import PAGE, Relay
 from services.kit.sealing import MasterKeys
 from tests.bench.audit import published
 from tests.bench.figures import Figure, pairs
@@ -62,13 +64,22 @@ async def catch_up(running: Muster) -> float:
 
 async def send(running: Muster, records: list[Raw]) -> float:
     producer = AIOKafkaProducer(
-        bootstrap_servers=running.settings.kafka.bootstrap, acks="all", enable_idempotence=True, linger_ms=5
-    )
+        bootstrap_servers=running.settings.kafka.bootstrap, acks="all", enable_idempotence=True,
+        max_batch_size=BATCH_BYTES,
+    )  # fmt: skip
     await producer.start()
+    partitions = {topic: sorted(await producer.partitions_for(topic)) for topic in {r.topic for r in records}}
     began = time.perf_counter()
-    for raw in records:
-        await producer.send(raw.topic, raw.value, raw.key, headers=list(raw.headers))
-    await producer.flush()
+    for start in range(0, len(records), PAGE):
+        batches: dict[tuple[str, int], BatchBuilder] = {}
+        for raw in records[start : start + PAGE]:
+            known = partitions[raw.topic]
+            place = raw.topic, known[hash(raw.key) % len(known)]
+            batch = batches.get(place) or batches.setdefault(place, producer.create_batch())
+            if batch.append(key=raw.key, value=raw.value, headers=list(raw.headers), timestamp=None) is None:
+                raise ValueError("a page of one partition is larger than a batch")
+        sent = [await producer.send_batch(batch, topic, partition=n) for (topic, n), batch in batches.items()]
+        await asyncio.gather(*sent)
     rate = len(records) / (time.perf_counter() - began)
     await producer.stop()
     return rate

@@ -33,7 +33,14 @@ async def of(running: Muster) -> AsyncIterator[Figure]:
     async with running.identity() as place:
         org = await place.organization("signing-in", *(f"member{n}" for n in range(PEOPLE)))
     ours, bare = await pairs(partial(sign_ins, running, org), verifications)
-    yield Figure(f"sign-in, {CALLERS} callers", "/s", ours, bare, "argon2id on all cores")
+    yield Figure(
+        f"sign-in, {CALLERS} callers",
+        "/s",
+        ours,
+        bare,
+        "argon2id on all cores",
+        "gateway, identity, PostgreSQL",
+    )
 
 
 async def sign_ins(running: Muster, org: Org) -> float:
