@@ -41,6 +41,8 @@ class Limit:
     id: str
     failures: int
     window: float | None = None
+    at_home: bool = False
+    """Whether it counts only who comes from where the person has signed in before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +81,18 @@ class Throttles:
         """Of an organization, or of a name that none has."""
         return self._window("org", org or self._hash(slug), self._figures.organization_failures)
 
+    def windows(self, org: str | None, slug: str, ip: str | None, account: Limit) -> tuple[Limit, ...]:
+        """What is counted beside the account. Strangers who fill the organization's window keep strangers out,
+        and nobody who comes from home.
+        """
+        return (self.address(ip),) if account.at_home else (self.address(ip), self.organization(org, slug))
+
     async def passwords(self, user: str, ip: str | None) -> Limit:
         """Of a person: from a network where they have signed in before, a count of its own."""
         known = self._known(user, ip)
         is_known = await self._pool.fetchval(SQL["is_known"], known)
         id_ = f"password:{user}:{known}" if is_known else f"password:{user}"
-        return Limit(id_, self._figures.account_passwords * self._figures.factor)
+        return Limit(id_, self._figures.account_passwords * self._figures.factor, at_home=is_known)
 
     async def passwords_of_nobody(self, org: str | None, slug: str, login: str, ip: str | None) -> Limit:
         """Of a login that nobody has, by the same steps: it must take as long."""

@@ -142,7 +142,7 @@ async def activate(visit: Visit[ActivateBody]) -> Response:
         await halves.count_try(services, who.half)
     user = who.account.user
     try:
-        async with guess_of(services, who.account, ip, services.throttles.codes(user.id)) as attempt:
+        async with guess_of(services, ip, services.throttles.codes(user.id)) as attempt:
             done = await services.runner.run(_activating(visit, delayed=attempt.delayed))
     except CodeRefused:
         if who.half:

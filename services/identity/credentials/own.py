@@ -81,7 +81,7 @@ async def _confirm_with_code(own: Own[ConfirmBody], account: Account) -> None:
             reads={guard: now.heads[guard]}, touches=frozenset({guard}), writes=(*used.writes, confirmed)
         )
 
-    async with proofs.guess_of(services, account, own.context.ip, limit) as attempt:
+    async with proofs.guess_of(services, own.context.ip, limit) as attempt:
         await services.runner.run(decide)
     await services.throttles.clear_codes(account.user.id)
 
@@ -106,7 +106,7 @@ async def check_password(own: Own[ConfirmBody] | Own[ChangeBody], account: Accou
     """Compare the caller's password, throttled like sign-in. Raises ConfirmationRefused, TooManyFailures."""
     services, ip = own.services, own.context.ip
     limit = await services.throttles.passwords(account.user.id, ip)
-    async with services.hasher.turn(), proofs.guess_of(services, account, ip, limit) as attempt:
+    async with services.hasher.turn(), proofs.guess_of(services, ip, limit) as attempt:
         if attempt.delayed or not await services.hasher.matches(account.password, typed):
             raise ConfirmationRefused
     await services.throttles.clear_passwords(account.user.id, ip)

@@ -6,7 +6,7 @@ A code that counts is used up by the unit that it opens: two requests with the s
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -58,16 +58,14 @@ class Used:
 
 
 @asynccontextmanager
-async def guess(
-    services: Services, org: str | None, slug: str, ip: str | None, account: Limit
-) -> AsyncIterator[Attempted]:
-    """One guess within the limits of address, organization and account; a WrongGuess raised inside counts.
+async def guess(services: Services, windows: Sequence[Limit], account: Limit) -> AsyncIterator[Attempted]:
+    """One guess within the limits of the account and of these windows; a WrongGuess raised inside counts.
 
     Raises:
-        TooManyFailures: address or organization have failed too often.
+        TooManyFailures: a window is full.
     """
     throttles = services.throttles
-    attempt = await throttles.begin((throttles.address(ip), throttles.organization(org, slug)), account)
+    attempt = await throttles.begin(windows, account)
     try:
         yield attempt
     except WrongGuess:
@@ -81,12 +79,9 @@ async def guess(
 
 
 @asynccontextmanager
-async def guess_of(
-    services: Services, account: Account, ip: str | None, limit: Limit
-) -> AsyncIterator[Attempted]:
-    """The same, of a person who is known."""
-    organization = account.organization
-    async with guess(services, organization.id, organization.slug, ip, limit) as attempt:
+async def guess_of(services: Services, ip: str | None, account: Limit) -> AsyncIterator[Attempted]:
+    """The same of a person with a session or half of one: what strangers do in their organization is not theirs."""
+    async with guess(services, (services.throttles.address(ip),), account) as attempt:
         yield attempt
 
 

@@ -84,7 +84,8 @@ async def check_password(visit: Visit[SignInBody], named: Named, account: Accoun
         limit = await throttles.passwords(named.user, ip)
     else:
         limit = await throttles.passwords_of_nobody(named.org, named.slug, named.login, ip)
-    async with services.hasher.turn(), proofs.guess(services, named.org, named.slug, ip, limit) as attempt:
+    windows = throttles.windows(named.org, named.slug, ip, limit)
+    async with services.hasher.turn(), proofs.guess(services, windows, limit) as attempt:
         kept = account.password if account else None
         if attempt.delayed or not await services.hasher.matches(kept, visit.body.password):
             raise SignInRefused
@@ -140,12 +141,10 @@ async def enter_code(visit: Visit[CodeBody], half: HalfSession) -> Response:
     """`POST /v1/sign-in/otp`, with half a session."""
     services, ip, ticket = visit.services, visit.context.ip, Ticket(half.id)
     await halves.count_try(services, half)
-    async with services.pool.acquire() as connection:
-        account = await account_of(connection, half)
     amr = WITH_CODE if visit.body.code is not None else WITH_RECOVERY
     limit = services.throttles.codes(half.user)
     try:
-        async with proofs.guess_of(services, account, ip, limit) as attempt:
+        async with proofs.guess_of(services, ip, limit) as attempt:
             done = await services.runner.run(with_code(visit, half, ticket, amr, delayed=attempt.delayed))
     except CodeRefused as error:
         await halves.end_if_used_up(services, half)

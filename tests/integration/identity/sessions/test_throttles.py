@@ -142,6 +142,12 @@ async def test_an_address_and_an_organization_that_fail_too_often_are_told_so(
         assert (
             await sign_in(place, other.slug, other.member.email, PASSWORD, "192.0.2.1")
         ).status_code == 200
+        at_home = await sign_in(place, org.slug, org.member.email, PASSWORD, "198.51.100.8")
+        assert at_home.status_code == 200, (
+            "strangers who fill the window do not keep out who signed in there before"
+        )
+        confirmed = await place.call("POST", "/v1/me/confirm", org.member, {"password": PASSWORD})
+        assert confirmed.status_code == 204, "nor who is signed in"
         await place.identity.pool.execute("UPDATE throttles SET window_start = now() - interval '601 s'")
         assert (await sign_in(place, org.slug, org.member.email, PASSWORD, "198.51.100.7")).status_code == 200
 
