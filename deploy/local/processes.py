@@ -18,9 +18,9 @@ from deploy.local.ports import HOST
 from deploy.local.postgres import SERVICES, Postgres
 from deploy.local.state import Var
 from deploy.local.supervisor import Spec, http_ready
-from services.kit.settings import PREFIX, Settings
+from services.kit.settings import PREFIX, Gateway, Settings
 
-THROTTLE_FACTOR = "10"
+THROTTLE_FACTOR = 10
 PAIRS = {
     "gateway": ("GATEWAY_IDENTITY", "GATEWAY_AUDIT", "GATEWAY_NOTIFIER", "CONSOLE_GATEWAY"),
     "identity": ("GATEWAY_IDENTITY", "AUDIT_IDENTITY", "NOTIFIER_IDENTITY"),
@@ -143,7 +143,8 @@ class Plan:
                 "KEYS__POSITIONS": secrets["positions"],
                 "KEYS__LOOKUP": secrets["lookup"],
                 "KEYS__MASTER": _master_keys(secrets, master),
-                "THROTTLES__FACTOR": THROTTLE_FACTOR,
+                "THROTTLES__FACTOR": str(THROTTLE_FACTOR),
+                "GATEWAY__CALLS_PER_SECOND": str(THROTTLE_FACTOR * Gateway().calls_per_second),
             }
         return {PREFIX + key: value for key, value in made.items()}
 

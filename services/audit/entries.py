@@ -28,13 +28,13 @@ from muster_contracts.topics import (
 )
 
 from services.kit.ids import is_id
+from services.kit.parked import FROM_IDENTITY
 from services.kit.times import rfc3339
 
 TOPICS = tuple(
     t.name for t in (USERS, ORGANIZATIONS, SESSION_KILLS, SESSION_RECEIPTS, ATTEMPTS, NOTIFICATIONS)
 )
 """All that audit reads: every topic but the directory, which holds no events."""
-FROM_IDENTITY = frozenset({USERS.name, ORGANIZATIONS.name, ATTEMPTS.name})
 OURS = frozenset(TOPICS) - {SESSION_RECEIPTS.name}
 READ = "audit.read"
 DONE, REFUSED, FAILED = "done", "refused", "failed"

@@ -70,7 +70,8 @@ def fold(text: str) -> str:
 
 
 def _text(record: Readable) -> str:
-    parts = (sentence(record), record.actor_name, record.target_name, record.type, record.code)
+    reason = record.data.get("reason")
+    parts = (sentence(record), reason, record.actor_name, record.target_name, record.type, record.code)
     return fold(" ".join(filter(None, parts)))[:_LONGEST]
 
 

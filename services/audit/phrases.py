@@ -77,6 +77,7 @@ DONE: dict[str, Pair | str] = {
 
 ACTS: dict[str, Pair | str] = {
     "user.create": "create a user",
+    "users.create": "send the invitation of {target} again",
     "user.edit": ("edit {target}", "edit themself"),
     "user.assign_role": ("change the role of {target}", "change their own role"),
     "user.deactivate": ("deactivate {target}", "deactivate themself"),

@@ -91,8 +91,14 @@ class Attempts:
         """Write the sums of the windows that have closed; all of them when the process stops."""
         now = self._clock()
         closed = [key for key, window in self._windows.items() if everything or window.closes <= now]
+        failed: Exception | None = None
         for key in closed:
-            await self._close(key)
+            try:
+                await self._close(key)
+            except Exception as error:  # noqa: BLE001 (the others must not wait for this one)
+                failed = error
+        if failed:
+            raise failed
 
     async def _close(self, key: Key) -> None:
         window = self._windows.pop(key, None)

@@ -39,7 +39,20 @@ class IdentityLog(Source):
         self._keys, self._directory = keys, directory
 
     async def read(self, connection: Connection, after: int, limit: int) -> list[Positioned]:
-        """Read the next page; raises UnreadableEvent, also where a position is missing."""
+        """Read the next page, or what comes before an event of it that cannot be read.
+
+        Raises:
+            UnreadableEvent: that is the next one, or its position is missing.
+        """
+        try:
+            return await self._page(connection, after, limit)
+        except UnreadableEvent as error:
+            readable = error.position - after - 1
+            if not readable:
+                raise
+            return await self._page(connection, after, readable)
+
+    async def _page(self, connection: Connection, after: int, limit: int) -> list[Positioned]:
         envelopes = await log.read(connection, self._keys, after, limit)
         for expected, envelope in enumerate(envelopes, after + 1):
             if envelope.position != expected:

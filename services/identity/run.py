@@ -230,7 +230,9 @@ def _row(origin: Origin, fact: Fact, action: str, sealers: Mapping[str, Sealer])
     actor_key = _actor_key(origin)
     if person and parts.target and person not in sealers and not isinstance(event, AttemptRefused):
         raise LookupError(f"no key of the person that {event.type} is about")
-    sealed = seal(fact.id, parts, sealers.get(person or ""), sealers[actor_key])
+    # Refusals that were summed up may be written when the key of who caused them is gone; a command's cannot.
+    of_actor = sealers.get(actor_key) if isinstance(event, AttemptRefused) else sealers[actor_key]
+    sealed = seal(fact.id, parts, sealers.get(person or ""), of_actor)
     return (
         fact.id, origin.org, fact.stream, fact.version, event.type, event.version, action,
         fact.occurred_at, origin.recorded_at, origin.request_id, origin.traceparent, origin.causation_id,

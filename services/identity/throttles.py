@@ -113,7 +113,6 @@ class Throttles:
         """
         places, seconds = await self._admit(windows)
         if seconds is not None:
-            await self._give_back(places)
             raise TooManyFailures(retry_after=max(1, round(seconds)))
         own, seconds = await self._admit([account])
         return Attempted((*places, *own), delayed=seconds is not None)
@@ -123,10 +122,14 @@ class Throttles:
         if not failed:
             await self._give_back(attempt.places)
             return
-        for place in attempt.places:
-            limit = place.limit
-            doubles_from = limit.failures if limit.window is None else None
-            await self._pool.execute(SQL["failed"], limit.id, place.at, doubles_from)
+        limits = [place.limit for place in attempt.places]
+        doubles_from = [limit.failures if limit.window is None else None for limit in limits]
+        await self._pool.execute(
+            SQL["failed"],
+            [limit.id for limit in limits],
+            [place.at for place in attempt.places],
+            doubles_from,
+        )
 
     async def signed_in(self, user: str, ip: str | None) -> None:
         """A full sign-in: nothing is held against the account, and the network is known from now on."""
@@ -150,26 +153,26 @@ class Throttles:
         await self._pool.execute(SQL["forget"])
 
     async def _admit(self, limits: Sequence[Limit]) -> tuple[list[Place], float | None]:
-        """The places that are to be had under limits of one kind of window, and None where that is all of them;
-        else the seconds until there may be more. Waits while only attempts under way are in the way.
+        """A place under each of these limits (of one kind of window), and None; or none at all, and the seconds
+        until there may be. Waits, holding nothing, while only attempts under way are in the way.
         """
         loop = asyncio.get_running_loop()
         deadline, pause = loop.time() + PATIENCE_SECONDS, 0.01
-        places: list[Place] = []
-        while limits:
-            places += await self._take(limits)
-            limits = [limit for limit in limits if limit not in {place.limit for place in places}]
-            if not limits:
-                break
-            full = limits[0]
-            seconds = await self._pool.fetchval(SQL["refused"], full.id, full.failures, full.window)
-            if seconds is not None:
-                return places, float(seconds)
-            if loop.time() > deadline:
-                return places, PLACE_SECONDS
+        while True:
+            places = await self._take(limits) if limits else []
+            if len(places) == len(limits):
+                return places, None
+            await self._give_back(places)
+            held = {place.limit for place in places}
+            waits = [await self._seconds_until(limit) for limit in limits if limit not in held]
+            if any(waits) or loop.time() > deadline:
+                return [], max(seconds or 0.0 for seconds in waits) or PLACE_SECONDS
             await asyncio.sleep(pause)
             pause = min(pause * 2, 0.2)
-        return places, None
+
+    async def _seconds_until(self, limit: Limit) -> float | None:
+        """None where it is only attempts under way that fill the places."""
+        return await self._pool.fetchval(SQL["refused"], limit.id, limit.failures, limit.window)
 
     async def _take(self, limits: Sequence[Limit]) -> list[Place]:
         ids, most = [limit.id for limit in limits], [limit.failures for limit in limits]

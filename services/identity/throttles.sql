@@ -27,27 +27,30 @@ SELECT CASE WHEN blocked_until > now() THEN extract(epoch FROM blocked_until - n
 FROM throttles WHERE id = $1;
 
 -- name: failed
--- From the limit on each failure of an account ($3) doubles the delay: 30 s, 1 min, … 15 min.
-UPDATE throttles SET
+-- From the limit on each failure of an account ($3, null for a window) doubles the delay: 30 s, 1 min, … 15 min.
+-- All rows at once: a process that dies has counted a guess everywhere or nowhere. Locked as by `admit`.
+WITH held AS (SELECT id FROM throttles WHERE id = ANY($1::text[]) ORDER BY id FOR UPDATE)
+UPDATE throttles t SET
     failures = failures + 1,
-    pending = array_remove(pending, $2),
-    blocked_until = CASE WHEN $3::int IS NOT NULL AND failures + 1 >= $3
-                         THEN now() + make_interval(secs => least(900, 30 * 2 ^ least(failures + 1 - $3, 10)))
+    pending = array_remove(pending, place.at),
+    blocked_until = CASE WHEN failures + 1 >= place.doubles_from
+                         THEN now() + make_interval(secs => least(900, 30 * 2 ^ least(failures + 1 - place.doubles_from, 10)))
                          ELSE blocked_until END
-WHERE id = $1;
+FROM held JOIN unnest($1::text[], $2::timestamptz[], $3::int[]) AS place (id, at, doubles_from) USING (id)
+WHERE t.id = held.id;
 
 -- name: released
--- Locked in the order of ids, as `admit` does.
 WITH held AS (SELECT id FROM throttles WHERE id = ANY($1::text[]) ORDER BY id FOR UPDATE)
 UPDATE throttles t SET pending = array_remove(pending, place.at)
 FROM held JOIN unnest($1::text[], $2::timestamptz[]) AS place (id, at) USING (id)
 WHERE t.id = held.id;
 
 -- name: clear
-DELETE FROM throttles WHERE id = ANY($1::text[]);
+-- The row stays: a guess that is under way still counts when it fails.
+UPDATE throttles SET failures = 0, blocked_until = NULL WHERE id = ANY($1::text[]);
 
 -- name: signed_in
-WITH cleared AS (DELETE FROM throttles WHERE id = ANY($1::text[]))
+WITH cleared AS (UPDATE throttles SET failures = 0, blocked_until = NULL WHERE id = ANY($1::text[]))
 INSERT INTO throttles (id, window_start) VALUES ($2, now()) ON CONFLICT (id) DO UPDATE SET window_start = now();
 
 -- name: is_known
@@ -55,6 +58,9 @@ SELECT EXISTS (SELECT FROM throttles WHERE id = $1);
 
 -- name: forget
 -- What nobody has come back to: counts after a day, the networks where people signed in after 90.
-DELETE FROM throttles
-WHERE window_start < now() - CASE WHEN starts_with(id, 'known:') THEN interval '90 days' ELSE interval '1 day' END
-  AND (blocked_until IS NULL OR blocked_until < now());
+DELETE FROM throttles WHERE id IN (
+    SELECT id FROM throttles
+    WHERE window_start < now() - CASE WHEN starts_with(id, 'known:') THEN interval '90 days' ELSE interval '1 day' END
+      AND (blocked_until IS NULL OR blocked_until < now())
+    FOR UPDATE SKIP LOCKED  -- else it waits, holding some, for an attempt that waits for those
+);

@@ -20,7 +20,10 @@ NEWEST_FIRST = Sort("position", descending=True, cast="bigint", nullable=False)
 
 
 def row_of(envelope: Envelope) -> dict[str, Any]:
-    """An event as `{id, type, at, actor{id,name}, reason, fields{name:{old,new}}}`; erased values are null."""
+    """An event as `{id, type, at, actor{id,name}, reason, fields{name:{old,new}}}`.
+
+    Erased values are null, and an erased actor says so (`"erased": true`).
+    """
     data = envelope.data
     fields: dict[str, Any] = {
         name: value for name, value in data.items() if isinstance(value, dict) and {"old", "new"} <= {*value}
@@ -30,7 +33,7 @@ def row_of(envelope: Envelope) -> dict[str, Any]:
         "id": envelope.id,
         "type": envelope.type,
         "at": rfc3339(envelope.time),
-        "actor": {"id": actor["id"], "name": actor["name"]},
+        "actor": {name: actor[name] for name in ("id", "name", "erased") if name in actor},
         "reason": data.get("reason"),
         "fields": fields,
     }

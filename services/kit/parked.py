@@ -16,9 +16,12 @@ from typing import Any
 import asyncpg
 from muster_contracts.envelope import Envelope, from_record
 from muster_contracts.errors import Undecodable, UnknownEvent
+from muster_contracts.topics import ATTEMPTS, ORGANIZATIONS, USERS
 
 from services.kit.postgres import Connection, Pool, Record
 
+FROM_IDENTITY = frozenset({USERS.name, ORGANIZATIONS.name, ATTEMPTS.name})
+"""Topics that identity's relay alone writes to: a position that others name says nothing of its log."""
 _NUMBER = re.compile(rb"[0-9]{1,18}")
 Headers = tuple[tuple[str, bytes | None], ...]
 
@@ -50,8 +53,8 @@ class Raw:
     timestamp_ms: int | None = None
 
     def position(self) -> int | None:
-        """The record's place in identity's log, if its header can be read."""
-        for name, value in self.headers:
+        """The record's place in identity's log, if it comes from there and its header can be read."""
+        for name, value in self.headers if self.topic in FROM_IDENTITY else ():
             if name == "ce_position" and value is not None and _NUMBER.fullmatch(value):
                 return int(value)
         return None

@@ -16,7 +16,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from muster_contracts.envelope import Record
 
@@ -39,7 +39,6 @@ STOP_SECONDS = 5.0
 BACKOFF_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 STARTING, STANDING_BY, LEADING = "starting", "standing_by", "leading"
 
-T = TypeVar("T")
 Positioned = tuple[int, Record]
 Publish = Callable[[Sequence[Record]], Awaitable[None]]
 """Publishes in order, and returns when all is acknowledged."""
@@ -300,13 +299,18 @@ class Relay:
         """Publish a page and move the cursor over it; a full one is followed by the next, which is read meanwhile."""
         beside = await self._source.beside(connection, page)
         records, last = [*(record for _, record in page), *beside], page[-1][0]
+        following: Sequence[Positioned] | BaseException = ()
         if len(page) < PAGE:
             await publish(records)
-            following: Sequence[Positioned] = ()
         else:
-            _, following = await _both(publish(records), self._source.read(connection, last, PAGE))
+            ahead = self._source.read(connection, last, PAGE)
+            published, following = await asyncio.gather(publish(records), ahead, return_exceptions=True)
+            if isinstance(published, BaseException):
+                raise published
         await cursor.move(connection, last)
         await self._mend(connection, publish, cursor)
+        if isinstance(following, BaseException):
+            raise following  # only now: what is behind this page is no reason to publish it again
         self._problem, self._failures = None, 0
         return following
 
@@ -363,15 +367,6 @@ async def _first(*works: Coroutine[Any, Any, None]) -> None:
         await _end(*tasks)
     for task in done:
         task.result()
-
-
-async def _both(first: Awaitable[None], second: Awaitable[T]) -> tuple[None, T]:
-    """Wait for both; where one fails the other is cancelled, and its error is raised as it is."""
-    tasks = asyncio.ensure_future(first), asyncio.ensure_future(second)
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        await _end(*tasks)
 
 
 async def _end(*tasks: asyncio.Future[Any]) -> None:

@@ -55,7 +55,7 @@ class Smtp(Group):
     username: str = ""
     password: SecretStr = SecretStr("")
     sender: str = "Muster <no-reply@muster.example>"
-    timeout_seconds: float = Field(default=10.0, gt=0)
+    timeout_seconds: float = Field(default=10.0, gt=0, le=25)
 
 
 class Keys(Group):

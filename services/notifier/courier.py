@@ -25,8 +25,10 @@ BATCH = 10
 CONNECTIONS = 2
 POLL_SECONDS = 1.0
 LONGEST_OUTAGE_PAUSE = 30.0
-LONGEST_TRY = timedelta(seconds=40)
-"""A try that begins this long before the lease ends is over in time."""
+LONGEST_TRY = timedelta(seconds=100)
+"""A try that begins this long before the lease ends is over in time: four answers are waited for, each as long as
+the settings let it be.
+"""
 
 
 class Courier:
@@ -81,22 +83,28 @@ class Courier:
         return tried
 
     async def _send(self, channel: str, letters: list[tuple[Message, Letter]], until: float) -> bool:
-        """Send over one connection; what is left when it breaks, or when the lease runs out, is postponed."""
+        """Send over one connection; what is left when it breaks, or when the lease runs out, is postponed.
+
+        The one at which it breaks has had its try: a server that hangs up at one recipient must not keep those
+        behind it waiting for ever.
+        """
         rest = list(letters)
-        problem = ChannelAway("lease_over")
+        problem, under_way = ChannelAway("lease_over"), None
         try:
             async with self._channels[channel].open() as send:
                 while rest and time.monotonic() < until:
-                    message, letter = rest[0]
-                    await self._finish(message, await _try(send, letter))
-                    del rest[0]
+                    under_way = rest.pop(0)
+                    await self._finish(under_way[0], await _try(send, under_way[1]))
+                    under_way = None
         except ChannelAway as away:
             problem = away
+        told = problem.told or None
+        if under_way:
+            message, letter = under_way
+            await self._finish(message, Outcome("failed", problem.code, told, letter.address))
         for message, letter in rest:
-            await self._finish(
-                message, Outcome("postponed", problem.code, problem.told or None, letter.address)
-            )
-        return not rest
+            await self._finish(message, Outcome("postponed", problem.code, told, letter.address))
+        return under_way is None and not rest
 
     async def _prepare(self, message: Message) -> Letter | Outcome:
         """The letter, or why there is none."""

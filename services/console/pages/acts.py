@@ -68,7 +68,7 @@ def dialog(act: Act) -> Handler:
         user, effects, told = await visit.early
         return visit.fragment(
             f"users/{act.name}.html", act=act, user=user, effects=effects, refusal=told,
-            again="again" in visit.request.query_params,
+            again=_again(visit),
         )  # fmt: skip
 
     return show
@@ -79,12 +79,29 @@ def rehearse(act: Act) -> Callable[[Visit], Awaitable[tuple[Json, Json, texts.Re
 
     async def early(visit: Visit) -> tuple[Json, Json, texts.Refusal | None]:
         if not act.is_confirmed:
-            user, (effects, told) = await asyncio.gather(visit.get(person(visit)), _try(visit, act, {}))
+            body = {"revoke_now": not _again(visit)} if "revoke_now" in act.fields else {}
+            user, (effects, told) = await asyncio.gather(visit.get(person(visit)), _try(visit, act, body))
             return user, effects, told
         user = await visit.get(person(visit))
         return user, *await _try(visit, act, {"confirm": user["email"]})
 
     return early
+
+
+async def _reset_effects(visit: Visit) -> Response:
+    """What a reset does with the box as it is now."""
+    effects, told = await visit.early
+    return visit.fragment("users/reset-effects.html", effects=effects, refusal=told, instead=True)
+
+
+async def _rehearse_reset(visit: Visit) -> tuple[Json, texts.Refusal | None]:
+    reset = next(act for act in ACTS if "revoke_now" in act.fields)
+    return await _try(visit, reset, {"revoke_now": visit.request.query_params.get("revoke_now") == "on"})
+
+
+def _again(visit: Visit) -> bool:
+    """Whether a mail is to be sent again: what was taken away the first time is not taken twice."""
+    return "again" in visit.request.query_params
 
 
 async def _try(visit: Visit, act: Act, body: Json) -> tuple[Json, texts.Refusal | None]:
@@ -147,6 +164,7 @@ def _body(act: Act, visit: Visit) -> Json:
 
 
 def add_pages(app: FastAPI) -> None:
+    add(app, "GET", "/_/users/{user}/reset-password/effects", _reset_effects, early=_rehearse_reset)
     for act in ACTS:
         path = f"/_/users/{{user}}/{act.name}"
         add(app, "GET", path, dialog(act), early=rehearse(act))

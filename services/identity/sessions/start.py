@@ -44,13 +44,17 @@ def next_step(account: Account) -> str:
 
 
 def half(account: Account, ticket: Ticket, step: str) -> Draft:
-    """Half a session, which opens nothing but its next step."""
+    """Half a session, which opens nothing but its next step.
+
+    It moves the guard, like a whole one: what takes half sessions away must not be in one batch with it.
+    """
     user = account.user
     expires_at = account.now + HALF_LIVES
     write = StoreHalfSession(ticket.hash, ticket.id, user.org, user.id, step, account.now, expires_at)
     guard = access_guard(user.id)
     return Draft(
         reads={guard: account.heads[guard]},
+        touches=frozenset({guard}),
         writes=(write,),
         body=_shown(ticket, step, expires_at),
         secret={"token": ticket.token},

@@ -297,7 +297,7 @@ def add_routes(app: FastAPI, services: Services) -> None:
         (Route("PATCH", user, assign, "user.edit", body=EditBody, act_of=act_of_edit), edit),
         (Route("POST", f"{user}/deactivate", ("users.deactivate",), "user.deactivate"), deactivate),
         (Route("POST", f"{user}/reactivate", ("users.deactivate",), "user.reactivate"), reactivate),
-        (Route("POST", f"{user}/resend-invitation", ("users.create",), "user.create"), resend_invitation),
+        (Route("POST", f"{user}/resend-invitation", ("users.create",), "users.create"), resend_invitation),
         (deletion, delete),
         (replace(deletion, method="DELETE", path=user), delete),
         (ending, end_sessions),
