@@ -164,7 +164,7 @@ class Email:
             if options and not client.supports_extension("smtputf8"):
                 return Outcome("abandoned", "address_not_supported", to=address)
             await client.mail(self._sender, options=options, encoding=encoding)
-            await client.rcpt(address, encoding=encoding)
+            return await self._recipient(client, address, encoding)
         except SMTPResponseException as error:
             if error.code == _SHUTTING_DOWN:
                 raise ChannelAway("server_away", "The mail server is shutting down.") from error
@@ -173,6 +173,17 @@ class Email:
             return _refused(error, address)
         except _GONE as error:
             raise ChannelAway("server_away", "The connection to the mail server was lost.") from error
+
+    async def _recipient(self, client: aiosmtplib.SMTP, address: str, encoding: str) -> Outcome | None:
+        """A server that hangs up at one recipient is not away: the try counts, or nobody behind would get theirs."""
+        try:
+            await client.rcpt(address, encoding=encoding)
+        except SMTPResponseException as error:
+            if error.code != _SHUTTING_DOWN:
+                raise
+            return _refused(error, address)
+        except _GONE:
+            return Outcome("failed", "connection_lost", "The mail server hung up at this address.", address)
         return None
 
 

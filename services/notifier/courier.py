@@ -83,28 +83,22 @@ class Courier:
         return tried
 
     async def _send(self, channel: str, letters: list[tuple[Message, Letter]], until: float) -> bool:
-        """Send over one connection; what is left when it breaks, or when the lease runs out, is postponed.
-
-        The one at which it breaks has had its try: a server that hangs up at one recipient must not keep those
-        behind it waiting for ever.
-        """
+        """Send over one connection; what is left when it breaks, or when the lease runs out, is postponed."""
         rest = list(letters)
-        problem, under_way = ChannelAway("lease_over"), None
+        problem = ChannelAway("lease_over")
         try:
             async with self._channels[channel].open() as send:
                 while rest and time.monotonic() < until:
-                    under_way = rest.pop(0)
-                    await self._finish(under_way[0], await _try(send, under_way[1]))
-                    under_way = None
+                    message, letter = rest[0]
+                    await self._finish(message, await _try(send, letter))
+                    del rest[0]
         except ChannelAway as away:
             problem = away
-        told = problem.told or None
-        if under_way:
-            message, letter = under_way
-            await self._finish(message, Outcome("failed", problem.code, told, letter.address))
         for message, letter in rest:
-            await self._finish(message, Outcome("postponed", problem.code, told, letter.address))
-        return under_way is None and not rest
+            await self._finish(
+                message, Outcome("postponed", problem.code, problem.told or None, letter.address)
+            )
+        return not rest
 
     async def _prepare(self, message: Message) -> Letter | Outcome:
         """The letter, or why there is none."""

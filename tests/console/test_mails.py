@@ -73,6 +73,7 @@ async def test_a_reset_mail_is_sent_again_and_ends_nothing_more(
     dialog = desk.dialog("Reset Password")
     await expect(dialog).to_contain_text(f"Send the mail to {member.name} again?")
     await expect(dialog.get_by_role("checkbox")).not_to_be_checked()
+    await expect(dialog).not_to_contain_text("session ends")
     await desk.press(dialog, "Reset Password")
     await desk.said("receives a password reset email")
     assert mailbox.wait(member.email, link="reset-password")

@@ -66,6 +66,13 @@ async def test_every_filter_finds_what_it_says(world: World) -> None:
     assert await seqs(target=log.ben, type="user.deactivated") == [2]
 
 
+async def test_text_finds_reasons(world: World) -> None:
+    log = await filled(world)
+    log.rename(log.ada, "Ada Lovelace", "Ada King", reason="Married in Köln")
+    await world.receive()
+    assert [r["seq"] for r in await world.found(q="married in koln")] == [5]
+
+
 async def test_text_finds_sentences_names_and_ids_without_case_and_accents(world: World) -> None:
     log = await filled(world)
     for text in ("ben muller", "BEN MÜLLER", "müller deactivated", log.ben, "deactiv"):

@@ -137,3 +137,16 @@ def test_only_an_id_of_ours_is_kept_as_a_target():
     assert named_target(id_) == id_
     for text in (None, "", "ada@acme.example", "usr_1", new_id("req"), id_ + "x"):
         assert named_target(text) is None
+
+
+async def test_a_sum_of_somebody_whose_key_is_gone_is_written_and_holds_up_no_other(desk: Desk):
+    await desk.refuse(times=SINGLE_PER_MINUTE + 3)
+    await desk.refuse("198.51.100.1", times=SINGLE_PER_MINUTE + 4)
+    await desk.log.sql(
+        "UPDATE person_keys SET wrapped = NULL, destroyed_at = now() WHERE id = $1 RETURNING id",
+        desk.log.owner,
+    )
+    desk.log.identity.keys.forget(desk.log.owner)
+    desk.clock.now += 61
+    await desk.attempts.flush()
+    assert await desk.counts() == [1] * 2 * SINGLE_PER_MINUTE + [3, 4]

@@ -347,3 +347,17 @@ async def test_positions_of_the_log_are_dense_in_commit_order_under_many_writers
     ]
     assert positions == list(range(1, 81))
     assert json.dumps(positions)
+
+
+async def test_a_server_that_hangs_up_at_one_recipient_keeps_nobody_behind_it_waiting(world: World):
+    first = await invite(world)
+    await invite(world)
+    world.mailbox.on_rcpt[f"{first}@acme.example"] = "421 not for this one"
+    await world.pool.execute("UPDATE messages SET due_at = now() - interval '1 h' WHERE \"user\" = $1", first)
+    assert not await world.deliver()
+    rows = await world.pool.fetch('SELECT "user" = $1 AS first, state, attempts FROM messages', first)
+    assert {tuple(row) for row in rows} == {(True, "failed", 1), (False, "failed", 0)}
+    await world.pool.execute('UPDATE messages SET due_at = now() WHERE "user" <> $1', first)
+    assert await world.deliver()
+    rows = await world.pool.fetch('SELECT "user" = $1 AS first, state FROM messages', first)
+    assert {tuple(row) for row in rows} == {(True, "failed"), (False, "sent")}

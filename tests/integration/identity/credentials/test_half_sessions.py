@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 
+from services.identity.access import access_guard
+from services.identity.sessions import account as accounts
+from services.identity.sessions import start
+from services.identity.sessions.start import OTP, Ticket
+from services.identity.store import Conflict, Unit
+from services.identity.vault import DropHalfSessions
 from services.kit.ids import new_id
 from tests.support.identity import Place, running_identity
 from tests.support.servers import PostgresServer
@@ -62,3 +69,23 @@ async def test_nothing_is_open_without_a_credential(place: Place) -> None:
     for method, path in await routes(place):
         answer = await place.call(method, path, None, None if method == "GET" else {})
         assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated"), (method, path)
+
+
+async def test_half_a_session_does_not_survive_what_is_committed_with_it_and_takes_half_sessions_away(
+    place: Place,
+) -> None:
+    org = await place.organization()
+    await enroll(place, org.owner.token)
+    async with place.identity.pool.acquire() as connection:
+        account = await accounts.read(connection, org.owner.id)
+    assert account
+    guard = access_guard(org.owner.id)
+    half = start.half(account, Ticket(), OTP)
+    begins = Unit(org.id, reads=half.reads, touches=half.touches, writes=half.writes)
+    takes_away = Unit(
+        org.id, reads={guard: account.heads[guard]}, touches=frozenset({guard}),
+        writes=(DropHalfSessions(org.owner.id),),
+    )  # fmt: skip
+    store = place.identity.store
+    outcomes = await asyncio.gather(store.commit(begins), store.commit(takes_away), return_exceptions=True)
+    assert [isinstance(outcome, Conflict) for outcome in outcomes] == [False, True]

@@ -194,3 +194,30 @@ async def test_counts_that_nobody_comes_back_to_are_forgotten(place: Place) -> N
             ["password:old", "password:blocked", "known:usr_1", "known:usr_2"],
         )
         assert [row["id"] for row in rows] == ["known:usr_1", "password:blocked"]
+
+
+async def test_a_guess_that_is_under_way_during_a_sign_in_still_counts_when_it_fails(place: Place) -> None:
+    async with throttles_of(place) as throttles:
+        limit = Limit("password:usr_guessed", 1)
+        attempt = await throttles.begin((), limit)
+        await throttles.signed_in("usr_guessed", None)
+        await throttles.end(attempt, failed=True)
+        assert (await throttles.begin((), limit)).delayed
+
+
+async def test_who_waits_for_one_window_holds_no_place_in_another(place: Place) -> None:
+    """Else two attempts could wait for each other."""
+    async with throttles_of(place) as throttles:
+        address, org = Limit("address:both", 1, 600.0), Limit("org:both", 1, 600.0)
+        blocker = await throttles.begin((org,), Limit("password:usr_blocker", 5))
+        waiting = asyncio.create_task(throttles.begin((address, org), Limit("password:usr_waiting", 5)))
+        async with asyncio.timeout(10):
+            while (
+                await place.identity.pool.fetchval("SELECT count(*) FROM throttles WHERE id = $1", address.id)
+                == 0
+            ):
+                await asyncio.sleep(0.005)
+            passing = await throttles.begin((address,), Limit("password:usr_passing", 5))
+            await throttles.end(passing, failed=False)
+            await throttles.end(blocker, failed=False)
+            await throttles.end(await waiting, failed=False)
