@@ -152,7 +152,7 @@ def _envelope(row: Record, sealers: Sealers) -> Envelope:
         correlation_id=row["request_id"] or None,
         causation_id=row["causation_id"],
         traceparent=row["traceparent"],
-        auth_type=AUTH_TYPES.get(row["actor_type"], row["actor_type"]),
+        auth_type="api_key" if row["key_id"] else AUTH_TYPES.get(row["actor_type"], row["actor_type"]),
         auth_id=row["actor_id"],
         data_classification="internal" if row["target"] is None and row["actor"] is None else "personal",
         org=row["org"],

@@ -142,6 +142,7 @@ def origin_of(principal: Principal, context: RequestContext, reason: str | None 
         user_agent=context.user_agent,
         traceparent=context.traceparent,
         session_id=principal.session.id if principal.session else None,
+        key=principal.key,
         reason=reason,
         reads=principal.reads,
     )

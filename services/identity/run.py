@@ -40,8 +40,8 @@ class Busy(Unavailable):
 class Origin:
     """Who does it, from where and why: stamped onto every event of the unit.
 
-    `reads` are the heads that the actor's right rests on. `recorded_at` is None outside of seeding: the
-    database says when it recorded.
+    `key` is the API key through which they do it. `reads` are the heads that the actor's right rests on.
+    `recorded_at` is None outside of seeding: the database says when it recorded.
     """
 
     org: str
@@ -52,6 +52,7 @@ class Origin:
     user_agent: str | None = None
     traceparent: str | None = None
     session_id: str | None = None
+    key: str | None = None
     reason: str | None = None
     causation_id: str | None = None
     reads: Mapping[str, int] = field(default_factory=dict[str, int])
@@ -238,4 +239,5 @@ def _row(origin: Origin, fact: Fact, action: str, sealers: Mapping[str, Sealer])
         fact.occurred_at, origin.recorded_at, origin.request_id, origin.traceparent, origin.causation_id,
         origin.session_id, origin.actor.type, origin.actor.id, person, dumps(sealed.open),
         person if parts.target else None, sealed.target, actor_key if parts.actor else None, sealed.actor,
+        origin.key,
     )  # fmt: skip

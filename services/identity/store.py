@@ -336,4 +336,4 @@ class _Batch:
         return [base + end for end in ends]
 
 
-EVENT_COLUMNS = 21
+EVENT_COLUMNS = 22

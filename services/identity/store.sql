@@ -32,26 +32,27 @@ WITH head AS (
     INSERT INTO events (
         position, epoch, id, org, stream, version, type, schema_version, action, occurred_at, recorded_at,
         request_id, traceparent, causation_id, session_id, actor_type, actor_id, target_user, open,
-        target_key, target, actor_key, actor
+        target_key, target, actor_key, actor, key_id
     )
     SELECT head.base + e.n, head.epoch, e.id, e.org, e.stream, e.version, e.type, e.schema_version, e.action,
            e.occurred_at, coalesce(e.recorded_at, clock_timestamp()),
            e.request_id, e.traceparent, e.causation_id, e.session_id, e.actor_type, e.actor_id, e.target_user,
-           e.open::jsonb, e.target_key, e.target, e.actor_key, e.actor
+           e.open::jsonb, e.target_key, e.target, e.actor_key, e.actor, e.key_id
     FROM head, unnest(
         $2::text[], $3::text[], $4::text[], $5::int[], $6::text[], $7::smallint[], $8::text[],
         $9::timestamptz[], $10::timestamptz[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[],
-        $16::text[], $17::text[], $18::text[], $19::text[], $20::bytea[], $21::text[], $22::bytea[]
+        $16::text[], $17::text[], $18::text[], $19::text[], $20::bytea[], $21::text[], $22::bytea[],
+        $23::text[]
     ) WITH ORDINALITY AS e (
         id, org, stream, version, type, schema_version, action, occurred_at, recorded_at, request_id,
         traceparent, causation_id, session_id, actor_type, actor_id, target_user, open, target_key, target,
-        actor_key, actor, n
+        actor_key, actor, key_id, n
     )
 ), answered AS (
     INSERT INTO answers (claim, request, status, body, org, position, created_at)
     SELECT a.claim, a.request, a.status, a.body, a.org, head.base + a.last, a.created_at
     FROM head, unnest(
-        $23::text[], $24::bytea[], $25::smallint[], $26::bytea[], $27::text[], $28::bigint[], $29::timestamptz[]
+        $24::text[], $25::bytea[], $26::smallint[], $27::bytea[], $28::text[], $29::bigint[], $30::timestamptz[]
     ) AS a (claim, request, status, body, org, last, created_at)
 )
 SELECT base, pg_notify('log', '') FROM head;

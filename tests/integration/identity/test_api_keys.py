@@ -70,6 +70,18 @@ async def test_a_personal_key_dies_with_its_person_and_is_not_revived(place: Pla
     assert (await place.call("GET", PATH, org.owner)).json()["data"] == []
 
 
+async def test_the_log_names_the_key_through_which_something_was_done(place: Place, org: Org) -> None:
+    made = await make(place, org.owner, permissions=["users.edit"])
+    path = f"/v1/users/{org.member.id}"
+    for credential in (made["token"], org.owner):
+        await place.call("PATCH", path, credential, {"name": f"Renamed {new_id('req')}"})
+    rows = await place.identity.pool.fetch(
+        "SELECT key_id, actor_id FROM events WHERE stream = $1 AND type = 'user.renamed' ORDER BY version",
+        org.member.id,
+    )
+    assert [tuple(row) for row in rows] == [(made["api_key"]["id"], org.owner.id), (None, org.owner.id)]
+
+
 async def test_the_key_of_a_service_account_outlives_its_person_and_is_listed_for_rotation(
     place: Place, org: Org
 ) -> None:

@@ -37,6 +37,7 @@ def row(event: Event, sealers: dict[str, Sealer], *, person: str | None = ADA, a
         "recorded_at": NOW, "request_id": "req_1", "traceparent": None, "causation_id": None,
         "actor_type": "user", "actor_id": actor, "open": sealed.open, "target": sealed.target,
         "actor": sealed.actor, "target_key": person, "actor_key": None if self_act else actor,
+        "key_id": None,
     }  # fmt: skip
 
 
@@ -117,3 +118,8 @@ def test_a_row_without_its_user_is_unreadable(sealers: dict[str, Sealer]):
 @pytest.mark.parametrize(("actor_type", "auth_type"), AUTH_TYPES.items())
 def test_each_kind_of_actor_has_its_auth_type(sealers: dict[str, Sealer], actor_type: str, auth_type: str):
     assert envelope(row(RENAMED, sealers) | {"actor_type": actor_type}, dict(sealers)).auth_type == auth_type
+
+
+def test_what_a_person_does_by_an_api_key_does_not_look_like_their_session(sealers: dict[str, Sealer]):
+    found = envelope(row(RENAMED, sealers) | {"key_id": "key_1"}, dict(sealers))
+    assert (found.auth_type, found.auth_id) == ("api_key", GRACE)
