@@ -6,19 +6,29 @@ None of them knows which faults there were: whatever happened, these hold.
 from __future__ import annotations
 
 import json
-from base64 import b64decode
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable
 from itertools import pairwise
 
-from tests.faults.evidence import Evidence, Row
-from tests.faults.fold import State, after_each_unit
+from tests.faults.checks_mail import kills_are_ordered_once, one_mail_goes_out_for_each_cause
+from tests.faults.checks_published import (
+    FROM_IDENTITY,
+    FROM_NOTIFIER,
+    each_event_is_in_the_audit_once,
+    kafka_holds_every_event_in_order,
+    nothing_of_ours_is_parked,
+    the_directory_shows_the_users,
+)
+from tests.faults.checks_rights import (
+    an_owner_can_always_sign_in,
+    keys_hold_no_more_than_their_makers,
+    nobody_acts_after_the_right_is_gone,
+)
+from tests.faults.evidence import Evidence, Findings
+from tests.faults.fold import State
 from tests.faults.history import KEPT_REFUSALS, Attempt, History
-from tests.support.plain_kafka import Read
 
-Findings = Iterator[str]
-FROM_IDENTITY = ("muster.users", "muster.organizations", "muster.attempts")
-FROM_NOTIFIER = ("muster.notifications", "muster.session-kills")
+__all__ = ["FROM_IDENTITY", "FROM_NOTIFIER", "check"]
 
 
 def check(history: History, evidence: Evidence) -> list[str]:
@@ -175,174 +185,6 @@ def _claims(state: State, evidence: Evidence) -> Findings:
         yield f"names differ: {sorted(wanted.items() ^ evidence.claims.items())[:4]}"
 
 
-def an_owner_can_always_sign_in(_: History, evidence: Evidence) -> Findings:
-    had: set[str] = set()
-    for unit, state in after_each_unit(evidence.log):
-        org = unit[0].org
-        if state.owners(org, evidence.roles):
-            had.add(org)
-        elif org in had:
-            yield f"{org} has none from {unit[-1].position} on, after {unit[0].type}"
-            return
-
-
-def nobody_acts_after_the_right_is_gone(_: History, evidence: Evidence) -> Findings:
-    """At each commit its actor was active, held a role that administers, and the session lived."""
-    actors: dict[str, tuple[str, str]] = {}
-    ended: set[str] = set()
-    for unit, state in after_each_unit(evidence.log):
-        first = unit[0]
-        if first.auth_type == "app_user" and first.type != "attempt.refused":
-            role, status = actors.get(first.auth_id or "", ("", ""))
-            is_own = first.auth_id in (first.subject, first.data.get("user"))
-            may = is_own and status == "invited"
-            may |= status == "active" and (is_own or evidence.roles.get(role) in ("owner", "admin"))
-            if not may:
-                yield f"{first.type} at {first.position} by someone {status} as {evidence.roles.get(role)}"
-            if first.data.get("session_id") in ended:
-                yield f"{first.type} at {first.position} in a session that had ended"
-        ended |= {event.subject for event in unit if event.type == "session.ended"}
-        for user in {event.subject for event in unit} & state.users.keys():
-            actors[user] = (state.users[user].role, state.users[user].status)
-        for user in {event.subject for event in unit} & state.deleted:
-            actors[user] = ("", "deleted")
-
-
-def kafka_holds_every_event_in_order(_: History, evidence: Evidence) -> Findings:
-    for topics, log in (
-        (FROM_IDENTITY, {event.id: event.position or 0 for event in evidence.log}),
-        (FROM_NOTIFIER, {row["id"]: row["position"] for row in evidence.told}),
-    ):
-        records = [r for t in topics for r in evidence.kafka[t] if not _is_foreign(r, evidence)]
-        first = {record.headers.get("ce_id", ""): record for record in reversed(records)}
-        if lost := log.keys() - first.keys():
-            yield f"{len(lost)} of {len(log)} events are not on Kafka, the first at {min(log[i] for i in lost)}"
-        if ghosts := first.keys() - log.keys():
-            yield f"{len(ghosts)} events on Kafka are not in the log: {sorted(ghosts)[:3]}"
-        if not evidence.disordered:
-            yield from _in_order(first, log)
-
-
-def _is_foreign(record: Read, evidence: Evidence) -> bool:
-    """Whether a test put it there; much of that names no event at all."""
-    return bool(evidence.foreign) and record.headers.get("ce_id", "") in {"", *evidence.foreign}
-
-
-def _in_order(first: dict[str, Read], log: dict[str, int]) -> Findings:
-    by_key: defaultdict[tuple[str, str], list[Read]] = defaultdict(list)
-    for id_, record in first.items():
-        if id_ in log:
-            by_key[record.topic, record.key].append(record)
-    for (topic, key), records in by_key.items():
-        if len({record.partition for record in records}) > 1:
-            yield f"{key} is in several partitions of {topic}"
-        records.sort(key=lambda record: record.offset)
-        positions = [log[record.headers["ce_id"]] for record in records]
-        if positions != sorted(positions):
-            yield f"{key} on {topic}: {positions[:12]}"
-        sequences: dict[str, int] = {}
-        for record in records:
-            subject, sequence = record.headers["ce_subject"], int(record.headers["ce_sequence"])
-            if sequence <= sequences.get(subject, 0):
-                yield f"{subject}: {sequence} after {sequences[subject]}"
-            sequences[subject] = sequence
-
-
-def the_directory_shows_the_users(_: History, evidence: Evidence) -> Findings:
-    last = {record.key: record for record in evidence.kafka["muster.directory"]}
-    for user, row in evidence.users.items():
-        shown = json.loads(last[user].value or b"null") if user in last else None
-        if shown is None:
-            yield f"{user} is not there"
-        elif [shown["version"], shown["status"], shown["name"]] != [
-            row["version"],
-            row["status"],
-            row["name"],
-        ]:
-            yield f"{user} is there at {shown['version']} instead of {row['version']}"
-    deleted = {event.subject for event in evidence.log if event.type == "user.deleted"}
-    for user in deleted & last.keys():
-        if last[user].value is not None:
-            yield f"{user} is there after the deletion"
-
-
-def each_event_is_in_the_audit_once(_: History, evidence: Evidence) -> Findings:
-    logged = [event.id for event in evidence.log] + [row["id"] for row in evidence.told]
-    wanted = Counter("aud_" + id_.removeprefix("evt_") for id_ in logged)
-    found = Counter(row["id"] for row in evidence.audit)
-    foreign = {"aud_" + id_.removeprefix("evt_") for id_ in evidence.foreign}
-    if missing := wanted - found:
-        yield f"{missing.total()} of {wanted.total()} are not there: {sorted(missing)[:3]}"
-    if more := [id_ for id_ in (found - wanted) if id_ not in foreign]:
-        yield f"{len(more)} are there that are in no log: {sorted(more)[:3]}"
-    places: defaultdict[str, list[int]] = defaultdict(list)
-    for row in evidence.audit:
-        places[row["org"]].append(row["seq"])
-    for org, numbers in places.items():
-        if numbers != list(range(len(numbers))):
-            yield f"{org} has holes in its sequence"
-    logged_at = {"aud_" + e.id.removeprefix("evt_"): e.position for e in evidence.log}
-    if any(row["position"] != logged_at.get(row["id"], row["position"]) for row in evidence.audit):
-        yield "a record names another position than the log"
-
-
-def nothing_of_ours_is_parked(_: History, evidence: Evidence) -> Findings:
-    ours = {event.id for event in evidence.log} | {row["id"] for row in evidence.told}
-    for row in evidence.parked:
-        id_ = next(
-            (b64decode(v).decode("utf-8", "replace") for name, v in row["headers"] if name == "ce_id" and v),
-            None,
-        )
-        if row["resolved_at"] is None and id_ in ours - evidence.foreign:
-            yield f"{row['service']} parked {id_}: {row['error']}"
-
-
-MAILS = frozenset({"invitation.sent", "password.reset_requested", "mfa.reset"})
-EXCUSES = frozenset(
-    {"user.deactivated", "user.deleted", "invitation.voided", "invitation.accepted", "invitation.sent",
-     "password.reset_requested", "password.reset_completed", "password.changed", "user.reactivated"}
-)  # fmt: skip
-
-
-def one_mail_goes_out_for_each_cause(_: History, evidence: Evidence) -> Findings:
-    causes = {event.id: event for event in evidence.log if event.type in MAILS}
-    queued = Counter(row["event_id"] for row in evidence.messages if row["event_id"] in causes)
-    for id_, event in causes.items():
-        if queued[id_] != 1:
-            yield f"{event.type} at {event.position} has {queued[id_]} mails"
-    sent: defaultdict[str, list[bool]] = defaultdict(list)
-    for delivery in evidence.deliveries:
-        sent[delivery.message_id.rpartition("@")[0]].append(delivery.told)
-    twice = 0
-    for row in evidence.messages:
-        tries = sent.pop(f"{row['event_id']}.{row['kind']}", [])
-        twice += max(0, tries.count(True) - 1)
-        yield from _mail(row, tries, evidence)
-    if twice > evidence.answers_lost:
-        yield f"{twice} came twice although at most {evidence.answers_lost} answers were lost"
-    if sent:
-        yield f"{len(sent)} mails were sent that nobody had queued: {sorted(sent)[:3]}"
-
-
-def _mail(row: Row, tries: list[bool], evidence: Evidence) -> Findings:
-    if row["state"] == "sent" and not tries:
-        yield f"{row['id']} is said to be sent, and never came"
-    event = next((e for e in evidence.log if e.id == row["event_id"]), None)
-    if row["state"] == "abandoned" and event is not None:
-        later = (e for e in evidence.log if (e.position or 0) > (event.position or 0))
-        if not any(e.subject == event.subject and e.type in EXCUSES for e in later):
-            yield f"{row['id']} was given up for {row['error']}"
-
-
-def kills_are_ordered_once(_: History, evidence: Evidence) -> Findings:
-    wanted = {event.data["kill"] for event in evidence.log if event.data.get("kill")}
-    ordered = Counter(row["stream"] for row in evidence.told if row["type"] == "session_kill.ordered")
-    if missing := wanted - ordered.keys():
-        yield f"{len(missing)} of {len(wanted)} are not ordered"
-    if more := {kill: n for kill, n in ordered.items() if n > 1 or kill not in wanted}:
-        yield f"{more}"
-
-
 CHECKS: tuple[Callable[[History, Evidence], Findings], ...] = (
     everything_came_to_rest,
     positions_are_dense,
@@ -356,6 +198,7 @@ CHECKS: tuple[Callable[[History, Evidence], Findings], ...] = (
     the_users_table_is_what_the_log_says,
     an_owner_can_always_sign_in,
     nobody_acts_after_the_right_is_gone,
+    keys_hold_no_more_than_their_makers,
     kafka_holds_every_event_in_order,
     the_directory_shows_the_users,
     each_event_is_in_the_audit_once,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +22,8 @@ from tests.support.plain_kafka import Read, _read
 
 REST_SECONDS, READ_AT_MOST = 90.0, 5
 Row = Mapping[str, Any]
+Findings = Iterator[str]
+"""What is wrong, one sentence each."""
 
 
 @dataclass

@@ -33,11 +33,17 @@ class State:
     sessions: dict[str, str] = field(default_factory=dict)
     """Live ones → their user."""
     deleted: set[str] = field(default_factory=set)
+    held: dict[str, frozenset[str]] = field(default_factory=dict)
+    """Role → the permissions that it gives."""
 
     def apply(self, event: Envelope) -> None:
         data: Any = event.data
         if event.subject.startswith("usr_"):
             self._apply_to_user(event, data, event.subject)
+        elif event.type == "role.created":
+            self.held[event.subject] = frozenset(data["permissions"])
+        elif event.type == "role.changed" and data.get("permissions"):
+            self.held[event.subject] = frozenset(data["permissions"]["new"])
         elif event.type == "session.started":
             self.sessions[event.subject] = data["user"]
         elif event.type == "session.ended":
