@@ -20,7 +20,7 @@ import aiohttp
 
 from services.kit.ids import new_id
 from tests.faults.ground import Ground
-from tests.faults.history import Attempt, Command, History, Read
+from tests.faults.history import Attempt, Command, History, OwnAct, Read
 from tests.support.identity import PASSWORD, Org, Person
 
 CALLERS = 16
@@ -97,7 +97,15 @@ class Asker:
 
     async def sign_in(self, org: Org, person: Person) -> Attempt:
         body = {"organization": org.slug, "login": person.email, "password": PASSWORD}
-        return await self.send("POST", "/v1/sign-in", None, body)
+        return await self.to_oneself(person, "session.started", "/v1/sign-in", None, body)
+
+    async def to_oneself(
+        self, person: Person, type_: str, path: str, token: str | None, json: Body
+    ) -> Attempt:
+        """What leads to an event of this type about the one who does it."""
+        attempt = await self.send("POST", path, token, json)
+        self.history.own.append(OwnAct(person.id, type_, attempt))
+        return attempt
 
     async def send(
         self, method: str, path: str, token: str | None, json: Body, command: Command | None = None

@@ -29,6 +29,11 @@ class Attempt:
     def done(self) -> bool:
         return self.status is not None and self.status < 300
 
+    @property
+    def is_new(self) -> bool:
+        """Whether it was done by this very attempt."""
+        return self.done and not self.replayed
+
 
 @dataclass
 class Command:
@@ -50,6 +55,24 @@ class Command:
 
 
 @dataclass
+class OwnAct:
+    """What somebody did to themself: signed in, chose a password; `type` is of the event that it leads to.
+
+    The answer names no events.
+    """
+
+    user: str
+    type: str
+    attempt: Attempt
+
+    @property
+    def acknowledged(self) -> bool:
+        """Whether it was done; half a session is none yet."""
+        body = self.attempt.body
+        return self.attempt.done and (body or {}).get("next", "done") == "done"
+
+
+@dataclass
 class Read:
     """A user was read through one process after a change was acknowledged through another."""
 
@@ -64,20 +87,31 @@ class History:
     commands: list[Command] = field(default_factory=list)
     reads: list[Read] = field(default_factory=list)
     others: set[str] = field(default_factory=set)
-    """Request ids of sign-ins, which change things too, and whose answers are not compared."""
+    """Request ids of what is no command, and changes things too or leaves a refusal."""
+    own: list[OwnAct] = field(default_factory=list)
 
     def requests(self) -> set[str]:
         return self.others | {attempt.request_id for command in self.commands for attempt in command.attempts}
 
     @property
     def acknowledged(self) -> int:
+        """Commands with any answer, be it a refusal or a repeat of what was answered before."""
         return sum(bool(command.answered) for command in self.commands)
+
+    def done_since(self, moment: float) -> int:
+        """How many commands began after a `time.monotonic()` and were accepted: no refusals, no replays."""
+        return sum(attempt.began > moment for attempt in self._accepted())
 
     @property
     def unknown(self) -> int:
         return sum(attempt.unknown for command in self.commands for attempt in command.attempts)
 
     def rate(self) -> float:
-        """Acknowledged commands a second over the whole time."""
-        moments = [attempt.ended for command in self.commands for attempt in command.answered]
+        """Accepted commands a second over the whole time."""
+        moments = [attempt.ended for attempt in self._accepted()]
         return len(moments) / (max(moments) - min(moments)) if len(moments) > 1 else 0.0
+
+    def _accepted(self) -> list[Attempt]:
+        """Of each command that was done the attempt that was answered so first."""
+        accepted = ((a for a in command.attempts if a.is_new) for command in self.commands)
+        return [first for attempts in accepted if (first := next(attempts, None))]
