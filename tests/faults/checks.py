@@ -10,13 +10,21 @@ from collections import defaultdict
 from collections.abc import Callable
 from itertools import pairwise
 
+from tests.faults.checks_answers import (
+    answers_show_what_the_log_says,
+    what_people_did_to_themselves_is_durable,
+    what_was_acknowledged_is_durable,
+    what_was_asked_is_what_was_done,
+)
 from tests.faults.checks_mail import kills_are_ordered_once, one_mail_goes_out_for_each_cause
 from tests.faults.checks_published import (
     FROM_IDENTITY,
     FROM_NOTIFIER,
     each_event_is_in_the_audit_once,
     kafka_holds_every_event_in_order,
+    kafka_says_what_the_logs_say,
     nothing_of_ours_is_parked,
+    the_audit_finds_what_the_logs_say,
     the_directory_shows_the_users,
 )
 from tests.faults.checks_rights import (
@@ -63,21 +71,6 @@ def versions_are_contiguous(_: History, evidence: Evidence) -> Findings:
             yield f"{stream} has {numbers[:10]}"
         elif evidence.heads.get(stream) != len(numbers):
             yield f"the head of {stream} says {evidence.heads.get(stream)} of {len(numbers)}"
-
-
-def what_was_acknowledged_is_durable(history: History, evidence: Evidence) -> Findings:
-    by_id = {event.id: event for event in evidence.log}
-    units = evidence.units()
-    for command in history.commands:
-        for attempt in command.answered:
-            if not attempt.done or "events" not in attempt.body:
-                continue
-            told = [(event["id"], event["type"], event["version"]) for event in attempt.body["events"]]
-            found = [by_id[id_] for id_, _, _ in told if id_ in by_id]
-            if [(e.id, e.type, e.sequence) for e in found] != told:
-                yield f"{command.act} was answered {told}, the log has {[e.id for e in found]}"
-            elif found and [e.id for e in units[found[0].action or ""]] != [id_ for id_, _, _ in told]:
-                yield f"{command.act} was answered less or more than its unit holds"
 
 
 def refusals_are_recorded(history: History, evidence: Evidence) -> Findings:
@@ -190,6 +183,9 @@ CHECKS: tuple[Callable[[History, Evidence], Findings], ...] = (
     positions_are_dense,
     versions_are_contiguous,
     what_was_acknowledged_is_durable,
+    what_was_asked_is_what_was_done,
+    answers_show_what_the_log_says,
+    what_people_did_to_themselves_is_durable,
     refusals_are_recorded,
     there_is_no_ghost,
     each_command_was_done_once,
@@ -200,8 +196,10 @@ CHECKS: tuple[Callable[[History, Evidence], Findings], ...] = (
     nobody_acts_after_the_right_is_gone,
     keys_hold_no_more_than_their_makers,
     kafka_holds_every_event_in_order,
+    kafka_says_what_the_logs_say,
     the_directory_shows_the_users,
     each_event_is_in_the_audit_once,
+    the_audit_finds_what_the_logs_say,
     nothing_of_ours_is_parked,
     one_mail_goes_out_for_each_cause,
     kills_are_ordered_once,

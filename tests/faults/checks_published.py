@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from base64 import b64decode
 from collections import Counter, defaultdict
+from typing import Any
+
+from muster_contracts.envelope import Envelope, to_record
 
 from tests.faults.evidence import Evidence, Findings
 from tests.faults.history import History
@@ -54,6 +57,41 @@ def _in_order(first: dict[str, Read], log: dict[str, int]) -> Findings:
             sequences[subject] = sequence
 
 
+def kafka_says_what_the_logs_say(_: History, evidence: Evidence) -> Findings:
+    """Every record of an event, each repeat too, is that event: where it is, what stands beside it, and its data."""
+    wanted = {event.id: to_record(event) for event in (*evidence.log, *evidence.told_events)}
+    for topic in (*FROM_IDENTITY, *FROM_NOTIFIER):
+        for record in evidence.kafka[topic]:
+            event = wanted.get(record.headers.get("ce_id", ""))
+            if event is None or _is_foreign(record, evidence):
+                continue
+            headers = {name: value.decode() for name, value in event.headers}
+            if (record.topic, record.key, record.headers) != (event.topic, event.key.decode(), headers):
+                yield f"{headers['ce_id']} is on {record.topic} as {record.key} with {record.headers}"
+            elif differ := _differing(json.loads(record.value or b"{}"), json.loads(event.value or b"{}")):
+                yield f"{headers['ce_type']} at {headers.get('ce_position')} says something else in {differ}"
+
+
+def _differing(told: Any, kept: Any) -> list[str]:
+    """Names of members that differ; what is personal may be gone from one of both."""
+    erased = told.get("erased") or kept.get("erased") or _lost_actor(told) or _lost_actor(kept)
+    names = told.keys() | kept.keys() if not erased else told.keys() & kept.keys() - {"erased", "actor"}
+    return sorted(
+        name
+        for name in names
+        if told.get(name) != kept.get(name)
+        and not (erased and (_is_blank(told[name]) or _is_blank(kept[name])))
+    )
+
+
+def _lost_actor(data: Any) -> bool:
+    return bool((data.get("actor") or {}).get("erased"))
+
+
+def _is_blank(value: Any) -> bool:
+    return not any(value.values()) if isinstance(value, dict) else not value
+
+
 def the_directory_shows_the_users(_: History, evidence: Evidence) -> Findings:
     last = {record.key: record for record in evidence.kafka["muster.directory"]}
     for user, row in evidence.users.items():
@@ -101,3 +139,30 @@ def nothing_of_ours_is_parked(_: History, evidence: Evidence) -> Findings:
         )
         if row["resolved_at"] is None and id_ in ours - evidence.foreign:
             yield f"{row['service']} parked {id_}: {row['error']}"
+
+
+def the_audit_finds_what_the_logs_say(_: History, evidence: Evidence) -> Findings:
+    """By what a record is found: who did what to whom, when, with which outcome, in the organization's own order."""
+    events = {"aud_" + e.id.removeprefix("evt_"): e for e in (*evidence.log, *evidence.told_events)}
+    for row in evidence.audit:
+        event = events.get(row["id"])
+        if event is None or event.id in evidence.foreign:
+            continue
+        found = tuple(row[name] for name in ("org", "type", "outcome", "actor", "target", "occurred_at"))
+        if found != (wanted := _finding_of(event)):
+            yield f"{row['id']} is found as {found} instead of {wanted}"
+
+
+def _finding_of(event: Envelope) -> tuple[Any, ...]:
+    data: Any = event.data
+    is_refused = event.type == "attempt.refused"
+    is_failed = event.type in ("message.failed", "message.abandoned")
+    names = ("target",) if is_refused else ("key", "user", "role", "organization")
+    return (
+        event.org,
+        data["act"] if is_refused else event.type,
+        "refused" if is_refused else "failed" if is_failed else "done",
+        data["actor"]["id"],
+        next((data[name] for name in names if data.get(name)), None),
+        event.time,
+    )

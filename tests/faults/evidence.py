@@ -15,7 +15,10 @@ from muster_contracts.envelope import Envelope
 from muster_contracts.topics import ALL
 
 from services.identity import log
+from services.kit.persons import PersonKeys
 from services.kit.postgres import connect
+from services.kit.sealing import MasterKeys
+from services.notifier import log as notifier_log
 from tests.faults.ground import Ground
 from tests.faults.mail_server import Delivery
 from tests.support.plain_kafka import Read, _read
@@ -45,6 +48,8 @@ class Evidence:
     """The notifier's own log."""
     kills: list[Row]
     deliveries: list[Delivery]
+    told_events: list[Envelope] = field(default_factory=list)
+    """The same, as it is published."""
     unrest: list[str] = field(default_factory=list)
     """What had not come to an end when the time was over."""
     answers_lost: int = 0
@@ -113,7 +118,10 @@ async def _read_everything(ground: Ground, unrest: list[str]) -> Evidence:
             sessions=dict(await identity.fetch('SELECT id, "user" FROM sessions')),
             with_password={row[0] for row in await identity.fetch('SELECT "user" FROM passwords')},
             kafka=await _read_kafka(ground.servers.bootstrap),
-            audit=await audit.fetch("SELECT org, seq, id, position FROM records ORDER BY org, seq"),
+            audit=await audit.fetch(
+                "SELECT org, seq, id, position, type, outcome, actor, target, occurred_at"
+                " FROM records LEFT JOIN lookup USING (org, seq) ORDER BY org, seq"
+            ),
             parked=[
                 {"service": name, **dict(row)}
                 for name, db in (("audit", audit), ("notifier", notifier))
@@ -121,6 +129,7 @@ async def _read_everything(ground: Ground, unrest: list[str]) -> Evidence:
             ],
             messages=await notifier.fetch("SELECT * FROM messages"),
             told=await notifier.fetch("SELECT * FROM log ORDER BY position"),
+            told_events=await _read_told(ground, notifier),
             kills=await notifier.fetch("SELECT * FROM kills"),
             deliveries=list(ground.mail.deliveries),
             unrest=unrest,
@@ -207,6 +216,13 @@ async def _read_log(ground: Ground, connection: Any) -> list[Envelope]:
     while page := await log.read(connection, keys, found[-1].position or 0 if found else 0, 1000):
         found += page
     return found
+
+
+async def _read_told(ground: Ground, connection: Any) -> list[Envelope]:
+    rows = await connection.fetch("SELECT * FROM log ORDER BY position")
+    keys = PersonKeys(MasterKeys.parse(ground.settings.keys.master.get_secret_value()))
+    sealers = await keys.fetch(connection, {row["user"] for row in rows})
+    return [notifier_log.envelope(row, sealers) for row in rows]
 
 
 async def _read_kafka(bootstrap: str) -> dict[str, list[Read]]:
