@@ -50,6 +50,7 @@ def what_was_acknowledged_is_durable(history: History, evidence: Evidence) -> Fi
 def what_was_asked_is_what_was_done(history: History, evidence: Evidence) -> Findings:
     """Each unit changed what its command asked, to what it asked, and nothing else."""
     asked = {attempt.request_id: command for command in history.commands for attempt in command.attempts}
+    erased = _erased(evidence)
     for unit, state in after_each_unit(evidence.log):
         command = asked.get(unit[0].correlation_id or "")
         if command is None or unit[0].type == "attempt.refused":
@@ -57,7 +58,7 @@ def what_was_asked_is_what_was_done(history: History, evidence: Evidence) -> Fin
         where = f"{command.act} of {command.json} at {unit[0].position}"
         if more := {event.type for event in unit} - _may_lead_to(command):
             yield f"{where} led to {sorted(more)}"
-        elif wrong := list(_differences(command, unit, state, evidence.roles)):
+        elif wrong := list(_differences(command, unit, state, evidence.roles, erased)):
             yield f"{where} led to {wrong}"
 
 
@@ -75,7 +76,7 @@ def _may_lead_to(command: Command) -> set[str]:
 
 
 def _differences(
-    command: Command, unit: Sequence[Envelope], state: State, roles: dict[str, str]
+    command: Command, unit: Sequence[Envelope], state: State, roles: dict[str, str], erased: set[str]
 ) -> Iterator[str]:
     """What the unit says otherwise than the command."""
     json, user = command.json or {}, user_of(command)
@@ -83,13 +84,13 @@ def _differences(
         yield f"something of {sorted(map(str, others))}"
     if command.method == "PATCH" and user in state.users:
         person = state.users[user]
-        yield from _unlike(json, person.fields, person.status, roles.get(person.role))
+        yield from _unlike(json, _known(person.fields, user, erased), person.status, roles.get(person.role))
     for event in unit:
         data: Any = event.data
         match event.type:
             case "user.created":
-                role = roles.get(data["role"]["id"])
-                yield from _unlike({"role": "member"} | json, data, data["status"], role)
+                role, fields = roles.get(data["role"]["id"]), _known(data, data["user"], erased)
+                yield from _unlike({"role": "member"} | json, fields, data["status"], role)
             case "organization.settings_changed":
                 yield from (f"{name}: {data[name]}" for name in data.keys() & json.keys() - {"reason"}
                             if data[name]["new"] != json[name])  # fmt: skip
@@ -112,13 +113,23 @@ def user_of(command: Command) -> str | None:
 
 def _unlike(json: Any, fields: Any, status: str, role: str | None) -> Iterator[str]:
     """Where a person is not as a command asked."""
-    for name in json.keys() & set(FIELDS.values()):
-        if _plain(fields.get(name)) != _plain(json[name]):
-            yield f"{name}: {fields.get(name)}"
+    for name in json.keys() & fields.keys() & set(FIELDS.values()):
+        if _plain(fields[name]) != _plain(json[name]):
+            yield f"{name}: {fields[name]}"
     if "role" in json and json["role"] != role:
         yield f"role: {role}"
     if "active" in json and json["active"] == (status == "inactive"):
         yield f"status: {status}"
+
+
+def _erased(evidence: Evidence) -> set[str]:
+    """People of whom the log tells nothing personal any more."""
+    return {event.data["user"] for event in evidence.log if event.erased and event.data.get("user")}
+
+
+def _known(fields: Any, user: str, erased: set[str]) -> Any:
+    """What is still known of somebody."""
+    return {} if user in erased else fields
 
 
 def _plain(value: Any) -> Any:
@@ -137,10 +148,11 @@ def answers_show_what_the_log_says(history: History, evidence: Evidence) -> Find
 
 def _every_version(evidence: Evidence) -> dict[tuple[str, int], dict[str, Any]]:
     known: dict[tuple[str, int], dict[str, Any]] = {}
+    erased = _erased(evidence)
     for unit, state in after_each_unit(evidence.log):
         for user in {event.subject for event in unit} & state.users.keys():
             person = state.users[user]
-            shown = {name: _plain(value) for name, value in person.fields.items()}
+            shown = {name: _plain(value) for name, value in _known(person.fields, user, erased).items()}
             known[user, person.version] = shown | {"role": person.role, "status": person.status}
     return known
 
@@ -148,10 +160,10 @@ def _every_version(evidence: Evidence) -> dict[tuple[str, int], dict[str, Any]]:
 def _untrue(command: Command, body: Any, known: dict[Any, dict[str, Any]], roles: dict[str, str]) -> Findings:
     asked = command.json or {}
     if user := body.get("user"):
-        kept = known.get((user["id"], user["version"]))
+        kept = known.get((user["id"], user["version"]), {"role": None})
         shown = {name: _plain(user[name]) for name in (*FIELDS.values(), "status")}
         shown["role"] = user["role"]["id"]
-        if shown != kept:
+        if {name: shown[name] for name in kept} != kept:
             yield f"{command.act} was answered {shown} at version {user['version']}, the log says {kept}"
         if user_of(command) not in (None, user["id"]):
             yield f"{command.act} on {command.path} was answered {user['id']}"

@@ -156,6 +156,17 @@ def test_another_invitation_than_the_one_asked_is_found(kept: str) -> None:
     assert len(_found(answers.what_was_asked_is_what_was_done, made)) == (kept != "asked@x.example")
 
 
+def test_nothing_is_expected_of_what_was_erased() -> None:
+    made = MadeUp()
+    fields = dict.fromkeys(("username", "phone", "timezone", "name", "email")) | {"labels": []}
+    created = {"user": "usr_new", "role": {"id": "rol_member"}, "status": "invited", "erased": True} | fields
+    unit = made.did("usr_admin", {"user.created": created})
+    shown = {**_shown(made)["user"], "id": "usr_new", "status": "invited", "version": 1}
+    made.asked(unit, "POST", "/v1/users", {"email": "new@x.example", "name": "New"}, {"user": shown})
+    assert _found(answers.what_was_asked_is_what_was_done, made) == []
+    assert _found(answers.answers_show_what_the_log_says, made) == []
+
+
 @pytest.mark.parametrize("kept", ["asked", "other"])
 def test_other_settings_than_those_asked_are_found(kept: str) -> None:
     made = MadeUp()
