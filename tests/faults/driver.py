@@ -21,6 +21,7 @@ import aiohttp
 from services.kit.ids import new_id
 from tests.faults.ground import Ground
 from tests.faults.history import Attempt, Command, History, OwnAct, Read
+from tests.faults.watch import watching
 from tests.support.identity import PASSWORD, Org, Person
 
 CALLERS = 16
@@ -66,12 +67,13 @@ async def load(ground: Ground, world: World, seed: int, rate: float = 160.0) -> 
         Caller(ground, world, history, stop, random.Random(f"{seed}:{n}"), n, CALLERS / rate)
         for n in range(CALLERS)
     ]
-    tasks = [asyncio.create_task(caller.run()) for caller in callers]
-    try:
-        yield history
-    finally:
-        stop.set()
-        await asyncio.gather(*tasks)
+    async with watching(ground, ground.mail.outages):
+        tasks = [asyncio.create_task(caller.run()) for caller in callers]
+        try:
+            yield history
+        finally:
+            stop.set()
+            await asyncio.gather(*tasks)
 
 
 class Asker:

@@ -20,7 +20,7 @@ from services.kit.postgres import connect
 from services.kit.sealing import MasterKeys
 from services.notifier import log as notifier_log
 from tests.faults.ground import Ground
-from tests.faults.mail_server import Delivery
+from tests.faults.mail_server import Delivery, Outage
 from tests.support.plain_kafka import Read, _read
 
 REST_SECONDS, READ_AT_MOST = 90.0, 5
@@ -52,8 +52,8 @@ class Evidence:
     """The same, as it is published."""
     unrest: list[str] = field(default_factory=list)
     """What had not come to an end when the time was over."""
-    answers_lost: int = 0
-    """How many answers of the mail server may not have been written down, since somebody died or was away."""
+    outages: list[Outage] = field(default_factory=list)
+    """When a notifier or PostgreSQL was away, so that an answer of the mail server may not have been written down."""
     asked: set[str] = field(default_factory=set)
     """Request ids of every history on this ground."""
     by_hand: set[str] = field(default_factory=set)
@@ -135,7 +135,7 @@ async def _read_everything(ground: Ground, unrest: list[str]) -> Evidence:
             unrest=unrest,
             asked=set[str]().union(*(history.requests() for history in ground.histories)),
             by_hand=ground.place.by_hand,
-            answers_lost=ground.lost_answers(),
+            outages=list(ground.mail.outages),
         )
 
 
@@ -193,7 +193,12 @@ async def _unrest(ground: Ground) -> list[str]:
 
 CAUSES = {
     "message": (
-        "SELECT id FROM events WHERE type IN ('invitation.sent', 'password.reset_requested', 'mfa.reset')",
+        """
+        SELECT id FROM events
+        WHERE type IN ('invitation.sent', 'mfa.reset', 'password.reset_requested', 'password.reset_completed',
+                       'user.email_changed')
+           OR type = 'password.changed' AND open->>'kill' IS NOT NULL
+        """,
         "SELECT event_id FROM messages",
     ),
     "kill": (

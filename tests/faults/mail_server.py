@@ -13,6 +13,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from aiosmtpd.smtp import SMTP
@@ -29,6 +30,19 @@ class Delivery:
     message_id: str
     to: str
     told: bool
+    at: datetime
+
+
+@dataclass
+class Outage:
+    """From when somebody was last seen well until they were seen gone, or well again where they only stood still."""
+
+    name: str
+    began: datetime
+    ended: datetime
+
+    def lies_between(self, earlier: datetime, later: datetime) -> bool:
+        return self.began <= later and self.ended >= earlier
 
 
 @dataclass
@@ -42,6 +56,8 @@ class MailServer:
     chance: random.Random = field(default_factory=lambda: random.Random(1))
     deliveries: list[Delivery] = field(default_factory=list)
     hits: Counter[str] = field(default_factory=Counter)
+    outages: list[Outage] = field(default_factory=list)
+    """When who sends, or notes that it did, was away; told by `watch`."""
     _server: asyncio.Server | None = None
 
     async def start(self) -> None:
@@ -74,7 +90,9 @@ class MailServer:
         parsed = email.message_from_bytes(envelope.content, policy=email.policy.default)
         mood = self.mood if self._is("stalls", "drops_after_dot", "killed_after_dot") else ""
         to = ", ".join(envelope.rcpt_tos)
-        self.deliveries.append(Delivery(str(parsed["Message-ID"]).strip("<>"), to, told=not mood))
+        self.deliveries.append(
+            Delivery(str(parsed["Message-ID"]).strip("<>"), to, told=not mood, at=datetime.now(UTC))
+        )
         if mood == "stalls":
             await asyncio.sleep(STALL_SECONDS)
         elif mood == "drops_after_dot":
