@@ -12,17 +12,26 @@ import itertools
 import random
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
+from asyncpg import InterfaceError, PostgresError
+from muster_contracts.events import Change
+from muster_contracts.users import UserEmailChanged
 
+from services.identity.fields import login_claim
+from services.identity.run import Draft, Origin
+from services.identity.store import Claim
+from services.kit.errors import MusterError
 from services.kit.ids import new_id
+from services.kit.postgres import Database
 from tests.faults.ground import Ground
 from tests.faults.history import Attempt, Command, History, OwnAct, Read
 from tests.faults.watch import watching
-from tests.support.identity import PASSWORD, Org, Person
+from tests.support.identity import PASSWORD, Org, Person, Place
+from tests.support.signing_in import link_of
 
 CALLERS = 16
 REPEATS = 40
@@ -31,6 +40,8 @@ NO_CONTENT = 204
 TIMEOUT = aiohttp.ClientTimeout(total=8)
 AGAIN = 0.1
 """Share of keyed commands that are asked once more although they were answered."""
+AWAY = (AssertionError, OSError, MusterError, PostgresError, InterfaceError)
+"""What comes of reaching around HTTP while a server is down, or somebody has no open link."""
 Body = dict[str, Any] | None
 
 
@@ -146,6 +157,22 @@ class Asker:
         }
 
 
+async def change_address(place: Place, org: Org, person: Person) -> None:
+    """A new address by the Owner's hand, around HTTP, which has no route for it."""
+    new = f"{new_id('adr')}@{org.slug}.example"
+
+    async def decide(connection: Database) -> tuple[Origin, Draft]:
+        row = await connection.fetchrow("SELECT email, version FROM users WHERE id = $1", person.id)
+        assert row is not None
+        event = UserEmailChanged(user=person.id, email=Change(old=row["email"], new=new))
+        claim, old = Claim(login_claim(org.id, new), person.id), login_claim(org.id, row["email"])
+        draft = Draft([event], reads={person.id: row["version"]}, claims=(claim,), releases=(old,))
+        return await place.origin(connection, org, org.owner), draft
+
+    await place.identity.runner.run(decide)
+    person.email = new
+
+
 class Caller:
     def __init__(
         self,
@@ -180,6 +207,7 @@ class Caller:
             (34, self._edit), (10, self._names), (10, self._switch), (6, self._role), (5, self._invite),
             (3, self._resend), (3, self._reset), (3, self._delete), (4, self._end_sessions), (4, self._keys),
             (6, self._read), (2, self._settings), (2, self._sign_in), (2, self._reset_mfa),
+            (2, self._new_password), (2, self._complete_reset), (2, self._new_address),
         ]  # fmt: skip
         [chosen] = self.chance.choices([act for _, act in acts], [weight for weight, _ in acts])
         await chosen(actor)
@@ -271,6 +299,26 @@ class Caller:
 
     async def _sign_in(self, _actor: Person) -> None:
         await self.enter(self._target())
+
+    async def _new_password(self, actor: Person) -> None:
+        """The same one again: whether it was kept or not, the person can sign in."""
+        body = {"current_password": PASSWORD, "password": PASSWORD}
+        token = self.world.tokens.get(actor.id)
+        await self.ask.to_oneself(actor, "password.changed", "/v1/me/password", token, body)
+
+    async def _complete_reset(self, actor: Person) -> None:
+        target = self._target()
+        await self.command(
+            actor, "reset", target.id, "POST", f"/v1/users/{target.id}/reset-password", {"revoke_now": False}
+        )
+        with suppress(*AWAY):
+            body = {"token": await link_of(self.ground.place, target), "password": PASSWORD}
+            path = "/v1/password-resets/complete"
+            await self.ask.to_oneself(target, "password.reset_completed", path, None, body)
+
+    async def _new_address(self, _actor: Person) -> None:
+        with suppress(*AWAY):
+            await change_address(self.ground.place, self.org, self._target())
 
     def _actor(self) -> Person:
         admins = [self.org.owner, self.org.owner2, self.org.admin, self.org.admin2]
