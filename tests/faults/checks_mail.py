@@ -23,6 +23,12 @@ CLOSES = frozenset(
      "password.reset_requested", "user.deactivated", "user.deleted"}
 )  # fmt: skip
 """What closes a link that was open before."""
+MEANT_FOR = {
+    "invitation": {"invited"},
+    "email_changed": {"active", "invited"},
+    "email_changed_away": {"active", "invited"},
+}
+"""Statuses of people who get a mail of this kind; the others are for who is active."""
 Moment = tuple[int, datetime, str | None]
 """Position and time from which on something of a person is so."""
 
@@ -107,7 +113,8 @@ class Story:
         if error == "person_gone":
             return "deleted" in statuses
         if error.startswith("person_"):
-            return error.removeprefix("person_") in statuses
+            status = error.removeprefix("person_")
+            return status in statuses and status not in MEANT_FOR.get(self.kind, {"active"})
         return error == "link_closed" and any(
             self._closes(event)
             for event in self.events

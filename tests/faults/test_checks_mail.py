@@ -149,6 +149,7 @@ ACCEPTED = {"invitation.accepted": {"user": "usr_member", "link": "lnk_0", "stat
         ("person_inactive", DEACTIVATED, 5, 0),
         ("person_inactive", DEACTIVATED, 0.5, 1),
         ("person_inactive", ACCEPTED, 5, 1),
+        ("person_active", ACCEPTED, 5, 1),
         ("person_gone", {"user.deleted": {"user": "usr_member"}}, 5, 0),
         ("person_gone", DEACTIVATED, 5, 1),
         ("link_closed", DEACTIVATED, 5, 0),
