@@ -52,8 +52,12 @@ PAIRS = (
     "NOTIFIER_IDENTITY",
 )  # fmt: skip
 READY_SECONDS = 60.0
-PORTS = iter(range(10_100, 10_990))
-"""A range that no other test takes ports from: a server that is down here must find its port again."""
+RANGE = range(10_100, 10_990)
+START = os.getpid() * 37 % len(RANGE)
+PORTS = itertools.chain(RANGE[START:], RANGE[:START])
+"""A range that no other test takes ports from: a server that is down here must find its port again. Each run begins
+at a place of its own, for two at the same time would take the same ones.
+"""
 TWO_OF_EACH = tuple(f"{name}-{n}" for name in ("identity", "relay", "audit", "notifier") for n in (1, 2))
 
 
