@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from muster_contracts.envelope import to_record
+from muster_contracts.topics import NOTIFICATIONS, SESSION_KILLS
 
 from services.identity import log, store
 from services.identity.relay import IdentityLog
@@ -133,8 +134,8 @@ def _change_units(change: Callable[[Any, Any], Any]) -> None:
     Runner._unit = changed
 
 
-def offset_before_effect(_: Place) -> None:
-    """A consumer notes that a record is done before it does it."""
+def offset_before_effect(place: Place) -> None:
+    """A consumer notes that a record is done before it does it; audit fetches only identity's events once more."""
     fresh, advance = consumer._fresh, consumer._advance
     process = Consumer.process
 
@@ -148,6 +149,8 @@ def offset_before_effect(_: Place) -> None:
         async with self._pool.acquire() as connection, connection.transaction():
             new = await fresh(connection, records, self._cluster)
             await advance(connection, new, self._cluster)
+        if any(raw.topic in (NOTIFICATIONS.name, SESSION_KILLS.name) for raw in new):
+            place.act()
         if new:
             await process(self, new)
 
