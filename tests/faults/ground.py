@@ -188,6 +188,26 @@ class Ground:
         lines = path.read_text("utf-8").splitlines() if path.exists() else []
         return Counter(line.split()[0] for line in lines) + self.mail.hits
 
+    def last_hit(self, point: str) -> str:
+        """The process that was the last one to be hit there."""
+        lines = (self.folder / "hits").read_text("utf-8").splitlines()
+        return next(line.split()[1] for line in reversed(lines) if line.split()[0] == point)
+
+    def partitions(self, name: str) -> set[tuple[str, int]]:
+        """What a reader said last that it reads."""
+        path = self.folder / "partitions" / name
+        return {(topic, n) for topic, n in json.loads(path.read_text("utf-8"))} if path.exists() else set()
+
+    def refused(self, name: str) -> int:
+        """How many batches a reader could not commit."""
+        path = self.folder / "refused" / name
+        return len(path.read_text("utf-8").splitlines()) if path.exists() else 0
+
+    def said(self, names: str, words: str) -> int:
+        """How many lines of the logs of a process, or of all whose names begin so, hold these words."""
+        logs = self.folder.glob(f"{names}*.log")
+        return sum(words in line for log in logs for line in log.read_text("utf-8", "replace").splitlines())
+
     def history(self, seed: int) -> History:
         self.histories.append(History(seed))
         return self.histories[-1]
@@ -280,7 +300,8 @@ async def open_ground(
         delivery: `twice`, `swap`: what the relay does to every page.
     """
     folder = Path(tempfile.mkdtemp(prefix="ground-", dir=servers.folder))
-    (folder / "armed").mkdir()
+    for name in ("armed", "partitions", "refused"):
+        (folder / name).mkdir()
     await asyncio.to_thread(_begin_kafka, servers)
     await topics.create(servers.bootstrap, ALL)
     databases = {s: await asyncio.to_thread(servers.database.create_migrated_database, s) for s in SERVICES}

@@ -16,7 +16,7 @@ import traceback
 from typing import Any
 
 from deploy.local.children import die_with_parent
-from tests.faults.inject import mistakes, points, tuning
+from tests.faults.inject import gateways, members, mistakes, points, tuning
 
 MODULES = {
     "identity": "services.identity.app",
@@ -74,6 +74,8 @@ def run(order: dict[str, Any]) -> None:
     service = order["name"].partition("-")[0]
     tuning.apply()
     points.apply(order["name"], order["folder"])
+    gateways.apply(order["name"])
+    members.apply(order["name"], order["folder"])
     if order["mistake"]:
         mistakes.apply(order["mistake"], order["name"], order["folder"])
     importlib.import_module(MODULES[service]).main()
