@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
@@ -11,13 +11,28 @@ from aiokafka import AIOKafkaProducer
 from services.kit.ids import new_id
 
 Headers = list[tuple[str, Any]]
+OWN_TOPIC = "muster.users"
+"""Where a record of that type belongs."""
+NOT_JSON, LACKS = "the value is not JSON", ": missing"
 
 
 class Poison(NamedTuple):
     kind: str
+    error: str | None
+    """Words of the reason for which it has to be parked; None where it has to be taken on its own topic."""
     key: bytes | None
     value: bytes | None
     headers: Headers
+
+    def error_on(self, topic: str) -> str | None:
+        """The same on this topic: what could be read is in the wrong place on any other than its own."""
+        is_readable = self.error in (None, LACKS)
+        return f"does not belong to {topic}" if is_readable and topic != OWN_TOPIC else self.error
+
+    @property
+    def claimed(self) -> str | None:
+        """The event id that it claims to have."""
+        return next((value.decode() for name, value in self.headers if name == "ce_id" and value), None)
 
 
 def _sound(type_: str = "user.renamed", **changed: Any) -> tuple[str, bytes, Headers]:
@@ -34,16 +49,22 @@ def _sound(type_: str = "user.renamed", **changed: Any) -> tuple[str, bytes, Hea
         "user": user,
         "name": {"old": "a", "new": "b"},
         "actor": {"type": "system", "id": None, "name": None},
+        "ip": None,
+        "user_agent": None,
+        "reason": None,
     }
     return user, json.dumps(data).encode(), [(name, str(value).encode()) for name, value in headers.items()]
 
 
 def _make(
-    kind: str, change: Callable[[bytes, Headers], tuple[bytes | None, Headers]], **changed: Any
+    kind: str,
+    error: str | None,
+    change: Callable[[bytes, Headers], tuple[bytes | None, Headers]],
+    **changed: Any,
 ) -> Poison:
     user, value, headers = _sound(**changed)
     bad, worse = change(value, headers)
-    return Poison(kind, user.encode(), bad, worse)
+    return Poison(kind, error, user.encode(), bad, worse)
 
 
 def one_of_each() -> list[Poison]:
@@ -54,38 +75,61 @@ def one_of_each() -> list[Poison]:
         return value, headers
 
     return [
-        _make("not JSON", lambda _, headers: (b"{", headers)),
-        _make("not UTF-8", lambda _, headers: (b'{"name": "\xff"}', headers)),
-        _make("no object", lambda _, headers: (b"[1, 2]", headers)),
-        _make("NUL in a text", lambda value, headers: (value.replace(b'"b"', b'"\\u0000"'), headers)),
-        _make("no value", lambda _, headers: (None, headers)),
-        _make("empty", lambda _, headers: (b"", headers)),
-        _make("no headers", lambda value, _: (value, [])),
-        _make("a header that is no text", lambda v, h: (v, [*h, ("extra", b"\xff\xfe")])),
-        _make("a header that is null", lambda v, h: (v, [(n, None if n == "ce_type" else x) for n, x in h])),
-        _make("without an id", without("ce_id")),
-        _make("without an organization", without("ce_org")),
-        _make("a sequence that is none", keep, ce_sequence="many"),
-        _make("a time that is none", keep, ce_time="yesterday"),
-        _make("a position that is none", keep, ce_position="first"),
-        _make("data of another type", lambda _, headers: (b'{"role": 17}', headers)),
-        _make("a schema that is none", keep, ce_dataschema="urn:other:thing"),
-        _make("nested too deep", lambda _, headers: (b"[" * 50_000 + b"]" * 50_000, headers)),
-        _make("huge", lambda _, headers: (json.dumps({"x": "y" * 900_000}).encode(), headers)),
-        Poison("without a key", None, *_sound()[1:]),
+        _make("not JSON", NOT_JSON, lambda _, headers: (b"{", headers)),
+        _make("not UTF-8", NOT_JSON, lambda _, headers: (b'{"name": "\xff"}', headers)),
+        _make("no object", "not a JSON object", lambda _, headers: (b"[1, 2]", headers)),
+        _make(
+            "NUL in a text",
+            "a text holds NUL",
+            lambda value, headers: (value.replace(b'"b"', b'"\\u0000"'), headers),
+        ),
+        _make("no value", "no value", lambda _, headers: (None, headers)),
+        _make("empty", NOT_JSON, lambda _, headers: (b"", headers)),
+        _make("no headers", "ce_specversion is not 1.0", lambda value, _: (value, [])),
+        _make("a header that is no text", None, lambda v, h: (v, [*h, ("extra", b"\xff\xfe")])),
+        _make(
+            "a header that is null",
+            "ce_type is missing",
+            lambda v, h: (v, [(n, None if n == "ce_type" else x) for n, x in h]),
+        ),
+        _make("without an id", "ce_id is missing", without("ce_id")),
+        _make("without an organization", "ce_org is missing", without("ce_org")),
+        _make("a sequence that is none", "ce_sequence is malformed", keep, ce_sequence="many"),
+        _make("a time that is none", "ce_time is malformed", keep, ce_time="yesterday"),
+        _make("a position that is none", "ce_position is malformed", keep, ce_position="first"),
+        _make("data of another type", LACKS, lambda _, headers: (b'{"role": 17}', headers)),
+        _make(
+            "a schema that is none", "ce_dataschema names no schema", keep, ce_dataschema="urn:other:thing"
+        ),
+        _make("nested too deep", NOT_JSON, lambda _, headers: (b"[" * 50_000 + b"]" * 50_000, headers)),
+        _make("huge", LACKS, lambda _, headers: (json.dumps({"x": "y" * 900_000}).encode(), headers)),
+        Poison("without a key", "ce_partitionkey is not the key", None, *_sound()[1:]),
     ]
 
 
-async def spread(bootstrap: str, topics: list[str]) -> set[str]:
-    """Put one of each kind into each topic; returns the event ids that they claim to have."""
+class Place(NamedTuple):
+    """Of a record on Kafka."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+def sound() -> Poison:
+    """None at all: what each of the others would be without the one thing that is wrong with it."""
+    return _make("sound", None, lambda value, headers: (value, headers))
+
+
+async def spread(bootstrap: str, topics: Sequence[str]) -> dict[Place, Poison]:
+    """Put one of each kind into each topic, and a sound one; returns where each is."""
     producer: Any = AIOKafkaProducer(bootstrap_servers=bootstrap)
-    claimed: set[str] = set()
+    found: dict[Place, Poison] = {}
     await producer.start()
     try:
         for topic in topics:
-            for poison in one_of_each():
-                claimed |= {value.decode() for name, value in poison.headers if name == "ce_id" and value}
-                await producer.send_and_wait(topic, poison.value, poison.key, headers=poison.headers)
+            for poison in [sound(), *one_of_each()]:
+                told = await producer.send_and_wait(topic, poison.value, poison.key, headers=poison.headers)
+                found[Place(told.topic, told.partition, told.offset)] = poison
     finally:
         await producer.stop()
-    return claimed
+    return found
