@@ -127,19 +127,27 @@ class Runner:
         hot: frozenset[str] = frozenset()
         while True:
             async with self._queued(hot, deadline):
-                try:
-                    return await self._attempt(decide, dry_run, answer)
-                except Conflict as conflict:
-                    hot |= conflict.heads
-            if asyncio.get_running_loop().time() > deadline:
-                raise Busy(retry_after=1)
+                place = hot
+                while (
+                    hot <= place
+                ):  # which is kept: sent behind all others again, one might never have a turn
+                    try:
+                        return await self._attempt(decide, place, dry_run, answer)
+                    except Conflict as conflict:
+                        hot |= conflict.heads
+                    if asyncio.get_running_loop().time() > deadline:
+                        raise Busy(retry_after=1)
 
-    async def _attempt(self, decide: Decide, dry_run: bool, answer: MakeAnswer | None) -> Done:
+    async def _attempt(
+        self, decide: Decide, place: frozenset[str], dry_run: bool, answer: MakeAnswer | None
+    ) -> Done:
         origin, draft = await decide(self.pool)
         facts = tuple(_facts(origin, draft))
         if dry_run:
             return Done(draft, facts, None)
         unit = await self._unit(origin, draft, facts, answer)
+        if awaited := {head for head in unit.advances() if head not in place and self._is_awaited(head)}:
+            raise Conflict(awaited)  # who has queued for it goes first
         return Done(draft, facts, await self._store.commit(unit))
 
     async def _unit(
@@ -173,6 +181,10 @@ class Runner:
         found = await self.keys.fetch(self.pool, wanted - new.keys())
         sealers = {owner: sealer for owner, sealer in found.items() if sealer is not None}
         return sealers | {owner: key.sealer for owner, key in new.items()}
+
+    def _is_awaited(self, head: str) -> bool:
+        lock = self._queues.get(head)
+        return lock is not None and lock.locked()
 
     @asynccontextmanager
     async def _queued(self, heads: Iterable[str], deadline: float) -> AsyncIterator[None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -350,3 +351,33 @@ async def test_what_never_gets_through_is_given_up_after_two_seconds(log: Log):
     assert error.value.code == "busy"
     assert error.value.retry_after == 1
     assert 1.9 < loop.time() - before < 4
+
+
+async def test_who_had_to_decide_again_is_not_overtaken_by_those_who_come_later(log: Log):
+    """Else somebody who does one thing after another holds off the deactivation that ends it."""
+    tries, stop = 0, False
+
+    async def decide(connection: Database) -> tuple[Origin, Draft]:
+        version = await log.head("g:hot")
+        return await log.origin(connection), Draft(reads={"g:hot": version}, touches=frozenset({"g:hot"}))
+
+    async def decide_slowly(connection: Database) -> tuple[Origin, Draft]:
+        nonlocal tries
+        tries += 1
+        decided, before = await decide(connection), await log.head("g:hot")
+        with contextlib.suppress(TimeoutError):  # it takes so long that others get through, if they may
+            async with asyncio.timeout(0.2):
+                while await log.head("g:hot") < before + 3:
+                    await asyncio.sleep(0.001)
+        return decided
+
+    async def hammer() -> None:
+        while not stop:
+            await log.identity.runner.run(decide)
+
+    await log.store.commit(log.unit(reads={"g:hot": 0}, touches=frozenset({"g:hot"})))
+    hammers = [asyncio.create_task(hammer()) for _ in range(4)]
+    await log.identity.runner.run(decide_slowly)
+    stop = True
+    await asyncio.gather(*hammers)
+    assert tries <= 3, "one may have been under way already"
