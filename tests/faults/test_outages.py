@@ -141,6 +141,7 @@ IN_HAND = [
     InHand("relay.before_produce", _of_the_relay, _lost_the_lead),
     InHand("relay.after_produce", _of_the_relay, _lost_the_lead),
     InHand("audit.before_effect_commits", _of_the_reader, Ground.refused),
+    InHand("notifier.before_effect_commits", _of_the_reader, Ground.refused),
     InHand("notifier.mail_answered", _of_the_courier, _lost_the_lease),
 ]
 
@@ -156,9 +157,10 @@ async def test_what_a_frozen_one_has_in_hand_is_refused_to_it(
         ground.kills[f"{name.partition('-')[0]} frozen"] += 1
         before, refused = await work.taken_over(ground, name), work.refused(ground, name)
         try:
-            async with asyncio.timeout(TAKEN_OVER_SECONDS):
-                while not _is_behind(before, await work.taken_over(ground, name)):
-                    await asyncio.sleep(0.1)
+            deadline = time.monotonic() + TAKEN_OVER_SECONDS
+            while not _is_behind(before, await work.taken_over(ground, name)):
+                assert time.monotonic() < deadline, f"{name} holds: {await _open(ground)}"
+                await asyncio.sleep(0.1)
         finally:
             os.kill(ground.pids[name], signal.SIGCONT)
         async with asyncio.timeout(TAKEN_OVER_SECONDS):
