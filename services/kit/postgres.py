@@ -25,6 +25,8 @@ Database = Connection | Pool
 
 CONNECT_SECONDS = 5.0
 COMMAND_SECONDS = 15.0
+IDLE_SECONDS = 8
+"""After so long amid a transaction a process is frozen, or gone unseen: what it has locked is free for others."""
 
 
 def dumps(value: Any) -> str:
@@ -73,7 +75,7 @@ async def open_pool(url: str, *, size: int = 8, **server_settings: str) -> Async
         command_timeout=COMMAND_SECONDS,
         init=_prepare,
         reset=_leave_as_it_is,
-        server_settings=server_settings,
+        server_settings={"idle_in_transaction_session_timeout": f"{IDLE_SECONDS}s", **server_settings},
     )
     async with pool:
         yield pool
