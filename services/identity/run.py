@@ -127,9 +127,8 @@ class Runner:
         hot: frozenset[str] = frozenset()
         while True:
             async with self._queued(hot, deadline):
-                place = (
-                    hot  # kept as long as it is enough: sent behind all others, one might never have a turn
-                )
+                # The place is kept as long as it is enough: behind all others again, one might never have a turn.
+                place = hot
                 while hot <= place:
                     try:
                         return await self._attempt(decide, place, dry_run, answer)
