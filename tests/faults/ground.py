@@ -37,7 +37,6 @@ from deploy.local.postgres import SERVICES, SUPERUSER, Postgres
 from services.identity.bootstrap import open_identity, prepare
 from services.kit import topics
 from services.kit.settings import Settings, load
-from services.notifier import courier
 from tests.faults.history import History
 from tests.faults.inject.mistakes import PREPARED
 from tests.faults.inject.tuning import SMTP_SECONDS
@@ -130,7 +129,6 @@ class Ground:
     http: aiohttp.ClientSession = field(init=False)
     pids: dict[str, int] = field(default_factory=dict)
     kills: Counter[str] = field(default_factory=Counter)
-    deaths: Counter[str] = field(default_factory=Counter)
     histories: list[History] = field(default_factory=list)
     """Of all that was asked here, by one test after the other."""
     _nursery: Any = None
@@ -212,11 +210,6 @@ class Ground:
         self.histories.append(History(seed))
         return self.histories[-1]
 
-    def lost_answers(self) -> int:
-        """How many mails at most were sent without that being written down: one for each connection of a courier."""
-        couriers = self.deaths["notifier"] + self.kills["notifier frozen"] + 2 * self.kills["postgres"]
-        return courier.CONNECTIONS * couriers
-
     # ------------------------------------------------------------------------------------------- its processes
     async def start(self, *names: str) -> None:
         """Start these and wait until they are ready."""
@@ -275,7 +268,6 @@ class Ground:
             name = next((n for n, pid in self.pids.items() if pid == told["ended"]), None)
             if name is not None and not self._closing:
                 del self.pids[name]
-                self.deaths[name.partition("-")[0]] += 1
                 self._order(name)
 
     async def close_nursery(self) -> None:

@@ -98,10 +98,6 @@ class History:
         """Commands with any answer, be it a refusal or a repeat of what was answered before."""
         return sum(bool(command.answered) for command in self.commands)
 
-    def done_since(self, moment: float) -> int:
-        """How many commands began after a `time.monotonic()` and were accepted: no refusals, no replays."""
-        return sum(attempt.began > moment for attempt in self._accepted())
-
     @property
     def unknown(self) -> int:
         return sum(attempt.unknown for command in self.commands for attempt in command.attempts)
